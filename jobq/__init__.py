@@ -1,0 +1,54 @@
+"""Background jobs on Redis Streams: at least once, never lost.
+
+All in a few lines::
+
+    from jobq import job
+
+    @job(queue="mail", retries=5)
+    def send_email(to: str, subject: str) -> str: ...
+
+    handle = send_email.delay("ada@example.org", subject="Hi")
+    handle.result(timeout=5)
+"""
+
+from jobq import errors
+
+# Apps and job functions
+from jobq.client.app import JobQ
+from jobq.client.default import default_app
+from jobq.client.function import AsyncJobFunction, JobFunction
+
+# Jobs, from outside and from inside
+from jobq.client.handle import JobHandle
+
+# Options
+from jobq.core.backoff import Exponential
+from jobq.core.current import current_job
+from jobq.core.job import JobState
+
+# What a job raises to steer itself
+from jobq.errors import Dead, Retry
+
+# The default app's
+job = default_app.job
+send = default_app.send
+asend = default_app.asend
+register_type = default_app.register_type
+
+__all__ = [
+    "AsyncJobFunction",
+    "Dead",
+    "Exponential",
+    "JobFunction",
+    "JobHandle",
+    "JobQ",
+    "JobState",
+    "Retry",
+    "asend",
+    "current_job",
+    "default_app",
+    "errors",
+    "job",
+    "register_type",
+    "send",
+]

@@ -1,0 +1,120 @@
+"""`jobq`: the group of all commands, loaded one by one, and what becomes of their errors."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final, NoReturn
+
+import click
+
+from jobq.cli.exits import debugging, report
+from jobq.cli.options import app_option, url_option
+
+#: Name → where the command is, and its short help: `jobq --help` loads none of them.
+COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    "demo": ("jobq.cli.demo:demo", "See jobq at work; needs no file and no Redis."),
+    "worker": ("jobq.cli.worker:worker", "Run the jobs of an app."),
+    "enqueue": ("jobq.cli.enqueue:enqueue", "Enqueue a job by name."),
+    "queues": ("jobq.cli.queues:queues", "Show the queues and what is in them."),
+    "job": ("jobq.cli.job:job", "Show or cancel one job."),
+    "dlq": ("jobq.cli.dlq:dlq", "List, retry, purge or export dead letters."),
+    "workers": ("jobq.cli.workers:workers", "Show the workers that are alive."),
+    "server": ("jobq.cli.server:server", "Hold, stop and look at the embedded server."),
+    "bench": ("jobq.cli.bench:bench", "Measure jobq on your Redis."),
+}
+
+EPILOG: Final = """\
+\b
+Redis: --url, else JOBQ_REDIS_URL, else an embedded server of this project.
+Exit codes: 0 ok, 1 error, 2 usage, 3 nothing matched, 4 Redis unreachable, 130 Ctrl-C.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; their errors become exit codes."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of the first word, or tell which one looks most like it."""
+        if args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{guess}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, short) for name, (_, short) in COMMANDS.items()])
+
+    def main(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        **_: object,
+    ) -> NoReturn:
+        """Run a command line and exit."""
+        sys.exit(self.run(args, prog_name))
+
+    def run(self, args: Sequence[str] | None = None, prog_name: str | None = "jobq") -> int:
+        """Run a command line and return its exit code."""
+        given = list(sys.argv[1:] if args is None else args)
+        try:
+            code = super().main(given, prog_name, standalone_mode=False)
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+        except BaseException as error:  # noqa: BLE001  raised again where it is not foreseen
+            return report(error, debug=debugging(given))
+        return code if isinstance(code, int) else 0
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, wanted: object) -> None:
+    if not wanted:
+        return
+    try:
+        number = version("jobq")
+    except PackageNotFoundError:
+        number = "(not installed)"
+    click.echo(f"jobq {number}")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@app_option
+@url_option
+@click.option("--debug", is_flag=True, help="Show the traceback of an error (also: JOBQ_DEBUG=1).")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+def cli(app: str | None, url: str | None, debug: bool) -> None:
+    """Background jobs for Python on Redis Streams: at least once, never lost."""
+    del app, url, debug  # commands inherit the first two; `report` looks for the third
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run `jobq`; returns the exit code."""
+    return cli.run(args)

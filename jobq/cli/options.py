@@ -1,0 +1,145 @@
+"""Options that several commands share, and what they lead to."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+
+from jobq.core.options import check_queue
+from jobq.errors import OptionError
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+def _inherit(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Take `jobq --app shop worker` for `jobq worker --app shop`."""
+    if value is not None or param.name is None:
+        return value
+    found: object = ctx.find_root().params.get(param.name)
+    return found if isinstance(found, str) else None
+
+
+def queue_name(text: str) -> str:
+    """Check the name of a queue.
+
+    Raises:
+        click.BadParameter: no queue can have it.
+    """
+    try:
+        return check_queue(text)
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def redis_text(text: str) -> str:
+    """Check text that will be sent to Redis as it is: an id, of whatever form, or a name.
+
+    Raises:
+        click.BadParameter: it is empty, or not UTF-8.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise click.BadParameter("it is not UTF-8") from None
+    if not text:
+        raise click.BadParameter("it is empty")
+    return text
+
+
+def json_array(text: str) -> list[object]:
+    """Read a JSON array.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = _json(text, "a JSON array", """'["ada@example.org", 3]'""")
+    if not isinstance(found, list):
+        raise click.BadParameter(f"it is {_kind(found)}; use a JSON array, such as '[3]'")
+    return found
+
+
+def json_object(text: str) -> dict[str, object]:
+    """Read a JSON object.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = _json(text, "a JSON object", """'{"subject": "Hi"}'""")
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"it is {_kind(found)}; use a JSON object, such as '{{}}'")
+    return found
+
+
+def _json(text: str, what: str, example: str) -> object:
+    try:
+        found: object = json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError:
+        problem = "it is nested too deeply"
+    except ValueError as error:
+        problem = f"it is not JSON: {error}"
+    else:
+        return found
+    raise click.BadParameter(f"{problem}. Use {what}, such as {example}")
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"there is no {name} in JSON")
+
+
+def _kind(value: object) -> str:
+    match value:
+        case None | bool():
+            return json.dumps(value)
+        case dict():
+            return "an object"
+        case list():
+            return "an array"
+        case str():
+            return "a string"
+    return "a number"
+
+
+app_option = click.option(
+    "-A",
+    "--app",
+    metavar="MODULE[:ATTR]",
+    callback=_inherit,
+    help="The app, such as shop.jobs or shop.jobs:app.",
+)
+url_option = click.option(
+    "--url",
+    metavar="URL",
+    callback=_inherit,
+    help="Redis, such as redis://localhost:6379/0.  [env: JOBQ_REDIS_URL]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
+yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+queue_option = click.option(
+    "-q", "--queue", metavar="QUEUE", type=queue_name, help="Only this queue."
+)
+id_argument = click.argument("job_id", metavar="ID", type=redis_text)
+ids_argument = click.argument("job_ids", metavar="[ID…]", nargs=-1, type=redis_text)
+
+
+def redis_options(command: F) -> F:
+    """Add ``--url`` and ``--app``: where Redis is, for commands that run no job function."""
+    return url_option(app_option(command))
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Ask on the terminal before something is changed.
+
+    Args:
+        question: what will be done, with the count.
+        yes: ``--yes`` was given: do not ask.
+
+    Raises:
+        click.UsageError: there is nobody to ask.
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody is there to ask: add --yes to do it.")
+    return click.confirm(question, err=True)

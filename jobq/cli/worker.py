@@ -1,0 +1,148 @@
+"""`jobq worker`: run the jobs of an app."""
+
+import os
+import sys
+
+import click
+
+from jobq.cli.discovery import find
+from jobq.cli.exits import report
+from jobq.cli.options import app_option, queue_name
+from jobq.core.duration import seconds, show
+from jobq.core.ports import Application
+from jobq.errors import OptionError
+from jobq.observe.logs import configure
+from jobq.runtime.hello import Hello
+from jobq.runtime.settings import DEFAULT_LEASE, MIN_LEASE, WorkerSettings, default_name
+from jobq.runtime.supervisor import Supervisor
+
+
+def _lease(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    try:
+        return seconds(value, what="--lease", minimum=MIN_LEASE)
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str:
+    name = value or default_name()
+    if not 1 <= len(name) <= 100 or not name.isprintable() or " " in name:
+        raise click.BadParameter("use 1 to 100 printable characters without spaces")
+    return name
+
+
+@click.command(epilog="Ctrl-C once finishes what runs; twice gives it back and stops now.")
+@app_option
+@click.option(
+    "-q",
+    "--queue",
+    "queues",
+    multiple=True,
+    type=queue_name,
+    metavar="QUEUE",
+    help="A queue to read; repeat it, the first one goes first. [default: those of the app]",
+)
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 1000),
+    default=os.cpu_count() or 1,
+    show_default="cores",
+    help="Worker processes.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 1000),
+    default=1,
+    show_default=True,
+    help="Sync jobs at once in a process; 1 runs them in its main thread.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 2000),
+    default=100,
+    show_default=True,
+    help="Async jobs at once in a process.",
+)
+@click.option("--burst", is_flag=True, help="End when the queues are empty.")
+@click.option(
+    "--lease",
+    default=f"{DEFAULT_LEASE:g}",
+    callback=_lease,
+    metavar="DURATION",
+    show_default=True,
+    help="How long a job may go without a sign of life before others take it.",
+)
+@click.option("--name", callback=_name, help="The name of this worker. [default: host:pid]")
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log every start and settings too.")
+def worker(
+    app: str | None,
+    queues: tuple[str, ...],
+    processes: int,
+    threads: int,
+    concurrency: int,
+    burst: bool,
+    lease: float,
+    name: str,
+    log_format: str,
+    verbose: bool,
+) -> int:
+    """Run the jobs of an app.
+
+    The app is found by --app, JOBQ_APP, [tool.jobq] app in pyproject.toml, or a jobs.py here.
+    """
+    configure("json" if log_format == "json" else "text", verbose=verbose)
+    settings = WorkerSettings(
+        queues=tuple(dict.fromkeys(queues)),
+        processes=processes,
+        threads=threads,
+        concurrency=concurrency,
+        burst=burst,
+        lease=lease,
+        name=name,
+    )
+    found_as: list[str] = []
+
+    def load_app() -> Application:
+        found = find(app)
+        found_as.append(found.name)
+        return found.app
+
+    return Supervisor(
+        settings,
+        load_app,
+        on_ready=lambda hello: _banner(hello, settings, quiet=log_format == "json"),
+        on_error=lambda error: report(error, debug=verbose),
+        on_stopping=_stopping,
+    ).run()
+
+
+def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
+    if quiet:
+        return
+    jobs = f"{len(hello.jobs)} job function" + ("" if len(hello.jobs) == 1 else "s")
+    if not hello.jobs:
+        jobs += " (is --app the right one?)"
+    many = settings.processes
+    processes = f"{many} process" + ("" if many == 1 else "es")
+    sync = "1 sync job in each" if settings.threads == 1 else f"{settings.threads} sync jobs in each"
+    rows = (
+        ("app", f"{hello.app}   {jobs}"),
+        ("redis", hello.safe_url),
+        ("queues", ", ".join(hello.queues)),
+        ("runs", f"{processes}, {sync}, {settings.concurrency} async; lease {show(settings.lease)}"),
+        ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),
+    )
+    lines = [f"jobq worker {settings.name}", *(f"  {name:7} {text}" for name, text in rows)]
+    click.echo("\n".join(lines), err=True)
+
+
+def _stopping(running: int) -> None:
+    if running:
+        jobs = "1 job" if running == 1 else f"{running} jobs"
+        click.echo(f"stopping: finishing {jobs}; Ctrl-C again gives them back", err=True)
+    else:
+        click.echo("stopping", err=True)
+    sys.stderr.flush()

@@ -1,0 +1,43 @@
+"""The asyncio side of a producer; imported when something is awaited for the first time."""
+
+import asyncio
+from contextlib import suppress
+
+from jobq.client.waiting import Waiting
+from jobq.core.clock import Clock, SystemClock
+from jobq.store import keys
+from jobq.store.aio import AsyncStore
+from jobq.store.connect import Locate
+from jobq.store.ops.inspect import look, result
+
+
+class AsyncSide:
+    """Redis for event loops, and how to wait there.
+
+    Attributes:
+        store: one connection for each loop.
+    """
+
+    def __init__(self, locate: Locate) -> None:
+        self.store = AsyncStore(locate)
+
+    async def wait(
+        self, queue: str, job_id: str, waiting: Waiting, clock: Clock = SystemClock()
+    ) -> object:
+        """Wait for a result. See `jobq.client.blocking.wait`."""
+        store = self.store
+        event = store.watch(keys.result(queue, job_id))
+        try:
+            while True:
+                event.clear()
+                ended = waiting.of_result(await store.run(result(queue, job_id)))
+                if ended is None and waiting.must_look(clock.monotonic()):
+                    seen = await store.run(look(queue, job_id))
+                    ended = waiting.of_look(seen.state, seen.result, seen.letter, clock.monotonic())
+                if ended is not None:
+                    return ended.value
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(waiting.pause(clock.monotonic())):
+                        await event.wait()
+        finally:
+            store.unwatch(keys.result(queue, job_id), event)

@@ -1,0 +1,5 @@
+"""The default app: what ``from jobq import job`` decorates with, on JOBQ_REDIS_URL or embedded."""
+
+from jobq.client.app import JobQ
+
+default_app = JobQ()

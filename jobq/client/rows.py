@@ -1,0 +1,321 @@
+"""What the desk shows: queues, jobs, dead letters and workers as plain values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+import msgpack
+
+from jobq.core.codec import Codec
+from jobq.core.history import History
+from jobq.core.job import JobState
+from jobq.core.letter import KEPT_OF_GARBAGE, Letter
+from jobq.core.outcome import Failure
+from jobq.core.result import StoredResult, decode
+from jobq.errors import CallUnreadable, ResultUnreadable
+from jobq.store.ops.inspect import DeadEntry, Presence, Seen
+
+#: The last second that a datetime can have, in ms since 1970: whatever a stream says, it is shown.
+_LAST_MS: Final = 253_402_300_799_000
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """A call as far as it can be read here.
+
+    Attributes:
+        name: of the job function; empty when it cannot be told.
+        args: positional arguments; None: they cannot be read.
+        kwargs: keyword arguments; None: they cannot be read.
+        problem: why they cannot be read; empty: they can.
+        raw: the first bytes of a call that cannot be read.
+    """
+
+    name: str
+    args: tuple[object, ...] | None
+    kwargs: Mapping[str, object] | None
+    problem: str = ""
+    raw: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class PastAttempt:
+    """An attempt that did not succeed; see `jobq.core.history.AttemptRecord`."""
+
+    attempt: int
+    at: datetime
+    kind: str
+    error: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """A dead letter.
+
+    Attributes:
+        id: the id of the job.
+        queue: where it was.
+        call: what it was to do.
+        reason: why it is dead, in a few words.
+        failure: the exception of the last attempt.
+        attempts: how often it was started.
+        enqueued_at: when it was enqueued; None: the letter does not tell.
+        failed_at: when it was buried.
+        history: the attempts that are still known, oldest first.
+        readable: it can be retried.
+    """
+
+    id: str
+    queue: str
+    call: CallRow
+    reason: str
+    failure: Failure
+    attempts: int
+    enqueued_at: datetime | None
+    failed_at: datetime
+    history: tuple[PastAttempt, ...]
+    readable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """One job.
+
+    Attributes:
+        id: its id.
+        queue: where it is, or was.
+        state: where it is.
+        call: what it does; None: it has finished, and only its result is kept.
+        attempt: the attempt that runs, or the last one that ran; 0 before the first.
+        worker: the one that runs it.
+        enqueued_at: when it was enqueued; None: no longer known.
+        due_at: when it will be retried.
+        history: its attempts that failed, oldest first.
+        result: how it ended, where that is kept.
+        letter: its dead letter.
+    """
+
+    id: str
+    queue: str
+    state: JobState
+    call: CallRow | None
+    attempt: int
+    worker: str | None
+    enqueued_at: datetime | None
+    due_at: datetime | None
+    history: tuple[PastAttempt, ...]
+    result: StoredResult | None
+    letter: LetterRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """The jobs of a queue by state.
+
+    Attributes:
+        name: the queue.
+        ready: waiting for their first attempt.
+        running: in an attempt.
+        retrying: waiting for a later attempt.
+        unknown: of these, how many wait for a worker that knows their name.
+        dead: dead letters.
+        oldest: seconds since the one that is ready for longest was added; None: none is ready.
+        totals: since the queue exists: succeeded, retried, dead, cancelled.
+    """
+
+    name: str
+    ready: int
+    running: int
+    retrying: int
+    unknown: int
+    dead: int
+    oldest: float | None
+    totals: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How much a worker runs at once: processes, and in each of them sync and async jobs."""
+
+    processes: int
+    threads: int
+    concurrency: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker: one `jobq worker`, with all of its processes.
+
+    Attributes:
+        name: its name.
+        host: the machine.
+        pid: of its supervisor there.
+        app: what it runs, and version is that of jobq there.
+        queues: those it takes jobs from, in their order.
+        jobs: the names of the job functions that it knows.
+        capacity: how many jobs it can run at once.
+        running: how many it runs.
+        state: running or draining.
+        started_at: when it started; None: it does not tell.
+        seen_at: when it last said that it lives.
+    """
+
+    name: str
+    host: str
+    pid: int
+    app: str
+    version: str
+    queues: tuple[str, ...]
+    jobs: tuple[str, ...]
+    capacity: Capacity
+    running: int
+    state: str
+    started_at: datetime | None
+    seen_at: datetime
+
+
+def moment(ms: int) -> datetime:
+    """Return a moment in UTC.
+
+    Args:
+        ms: milliseconds since 1970; what no datetime can have becomes the nearest one.
+    """
+    return datetime.fromtimestamp(min(max(ms, 0), _LAST_MS) / 1000, UTC)
+
+
+def call_row(blob: bytes, codec: Codec) -> CallRow:
+    """Read a call, or say why it cannot be read."""
+    try:
+        name, args, kwargs, _ = codec.decode_call(blob)
+    except CallUnreadable as error:
+        name = codec.peek_name(blob) or ""
+        return CallRow(name, None, None, str(error), blob[:KEPT_OF_GARBAGE])
+    return CallRow(name, tuple(args), kwargs)
+
+
+def letter_of(entry: DeadEntry) -> Letter | None:
+    """Read what a dead letter says beside the call; None when that is garbage."""
+    try:
+        return Letter.decode(entry.letter)
+    except CallUnreadable:
+        return None
+
+
+def letter_row(queue: str, entry: DeadEntry, codec: Codec) -> LetterRow:
+    """Read a dead letter."""
+    call = call_row(entry.call, codec)
+    failed_at = moment(int(entry.entry.partition("-")[0]))
+    said = letter_of(entry)
+    if said is None:
+        said = Letter("", Failure("", "the dead letter cannot be read", ""), 0, 0, History())
+        said = replace(said, readable=not call.problem)
+    return LetterRow(
+        entry.job_id,
+        queue,
+        call,
+        said.reason,
+        said.failure,
+        said.attempts,
+        moment(said.enqueued_ms) if said.enqueued_ms else None,
+        failed_at,
+        past(said.history),
+        said.readable,
+    )
+
+
+def job_row(job_id: str, queue: str, seen: Seen, codec: Codec) -> JobRow | None:
+    """Read a job; None when there is none."""
+    if seen.state is None:
+        return None
+    letter = None
+    if seen.state is JobState.DEAD and seen.entry:
+        entry = DeadEntry(seen.entry, job_id, seen.call or b"", seen.letter or b"")
+        letter = letter_row(queue, entry, codec)
+    enqueued = None if seen.enqueued_ms is None else moment(seen.enqueued_ms)
+    result = None if seen.result is None else _result(seen, codec)
+    attempts = seen.attempt or (result.attempts if result else 0)
+    return JobRow(
+        id=job_id,
+        queue=queue,
+        state=seen.state,
+        call=None if seen.call is None else call_row(seen.call, codec),
+        attempt=letter.attempts if letter else attempts,
+        worker=seen.worker,
+        enqueued_at=letter.enqueued_at if letter else enqueued,
+        due_at=None if seen.due_ms is None else moment(seen.due_ms),
+        history=letter.history if letter else past(_history(seen.history)),
+        result=result,
+        letter=letter,
+    )
+
+
+def worker_row(presence: Presence) -> WorkerRow:
+    """Read the record of a worker; what a record lacks is empty."""
+    record = _record(presence.record)
+    started = _number(record, "started_ms")
+    return WorkerRow(
+        name=presence.name,
+        host=_word(record, "host"),
+        pid=_number(record, "pid"),
+        app=_word(record, "app"),
+        version=_word(record, "version"),
+        queues=_words(record, "queues"),
+        jobs=_words(record, "jobs"),
+        capacity=Capacity(
+            _number(record, "processes"),
+            _number(record, "threads"),
+            _number(record, "concurrency"),
+        ),
+        running=_number(record, "running"),
+        state=_word(record, "state"),
+        started_at=moment(started) if started else None,
+        seen_at=moment(presence.seen_ms),
+    )
+
+
+def past(history: History) -> tuple[PastAttempt, ...]:
+    """Return the attempts of a history."""
+    return tuple(
+        PastAttempt(one.attempt, moment(one.at_ms), one.kind, one.error, one.message, one.traceback)
+        for one in history.attempts
+    )
+
+
+def _history(blob: bytes | None) -> History:
+    try:
+        return History.decode(blob or b"")
+    except CallUnreadable:
+        return History()
+
+
+def _result(seen: Seen, codec: Codec) -> StoredResult | None:
+    try:
+        return decode(seen.result or b"", codec)
+    except ResultUnreadable as error:
+        return None if seen.state is None else StoredResult(seen.state, problem=str(error))
+
+
+def _record(blob: bytes) -> Mapping[object, object]:
+    try:
+        found: object = msgpack.unpackb(blob)
+    except Exception:  # noqa: BLE001  msgpack raises many kinds; another release may write anything
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _word(record: Mapping[object, object], key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _words(record: Mapping[object, object], key: str) -> tuple[str, ...]:
+    value = record.get(key)
+    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else ()
+
+
+def _number(record: Mapping[object, object], key: str) -> int:
+    value = record.get(key)
+    return value if isinstance(value, int) else 0

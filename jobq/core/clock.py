@@ -1,0 +1,30 @@
+"""The one reader of time: everything else in the core takes time as an argument."""
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where the time comes from; tests bring their own."""
+
+    def time(self) -> float:
+        """Return the wall clock in seconds since 1970, for what is stored."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return a clock in seconds that never jumps, for differences only."""
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    __slots__ = ()
+
+    def time(self) -> float:
+        """Return the wall clock in seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return a clock in seconds that never jumps."""
+        return time.monotonic()

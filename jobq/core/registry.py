@@ -1,0 +1,105 @@
+"""The job functions of an app, by name: only what is registered ever runs."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from inspect import Signature, unwrap
+from types import CodeType
+
+from jobq.core.annotations import Function, Rebuild
+from jobq.core.options import Policy
+from jobq.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A job function, and all that was declared about it.
+
+    Attributes:
+        name: by which calls name it.
+        function: the function itself.
+        queue: where its jobs wait, unless a call says otherwise.
+        policy: its retries, timeout and so on.
+        is_async: it is an ``async def``.
+        rebuild: makes its arguments what their annotations say; None: nothing to do.
+        signature: of the function.
+    """
+
+    name: str
+    function: Function
+    queue: str
+    policy: Policy
+    is_async: bool
+    rebuild: Rebuild | None
+    signature: Signature
+
+
+class Registry:
+    """The job functions of one app."""
+
+    __slots__ = ("_by_name",)
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Definition] = {}
+
+    def add(self, definition: Definition) -> None:
+        """Register a job function; the same one again, after a reload, replaces the old.
+
+        Raises:
+            ConfigError: another function has that name.
+        """
+        known = self._by_name.get(definition.name)
+        if known is not None and not _same(known.function, definition.function):
+            raise ConfigError(
+                f"two job functions are named {definition.name!r}: "
+                f"{_place(known.function)} and {_place(definition.function)}. "
+                "Give one of them another name with @job(name=...)."
+            )
+        self._by_name[definition.name] = definition
+
+    def get(self, name: str) -> Definition | None:
+        """Return the job function of that name, or None."""
+        return self._by_name.get(name)
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self._by_name)
+
+    def queues(self) -> list[str]:
+        """Return the queues that the job functions name, sorted."""
+        return sorted({definition.queue for definition in self._by_name.values()})
+
+    def nearest(self, name: str) -> str | None:
+        """Return the registered name that looks most like another, for a message; or None."""
+        near = get_close_matches(name[:200], self.names(), n=1)
+        if near:
+            return near[0]
+        # "send" for "mail.send": the last part alone is what people remember.
+        last = name.rsplit(".", 1)[-1]
+        ends = [known for known in self.names() if known.rsplit(".", 1)[-1] == last]
+        return ends[0] if ends else None
+
+
+def _same(one: Function, other: Function) -> bool:
+    """Tell whether one function is the other, or the other after a reload of its module."""
+    if one is other:
+        return True
+    old, new = _code(one), _code(other)
+    if old is None or new is None or old is new:  # one code, two functions: made by a factory
+        return False
+    return _position(old) == _position(new)
+
+
+def _code(function: Function) -> CodeType | None:
+    code = getattr(unwrap(function), "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+def _position(code: CodeType) -> tuple[str, int, str]:
+    return code.co_filename, code.co_firstlineno, code.co_qualname
+
+
+def _place(function: Function) -> str:
+    code = _code(function)
+    if code is None:
+        return repr(function)
+    return f"{code.co_qualname} ({code.co_filename}:{code.co_firstlineno})"

@@ -1,0 +1,231 @@
+"""Every exception of jobq, in one tree.
+
+Our exception hierarchy::
+
+    JobqError
+    ├── ConfigError            a setting, an option or an app that cannot be used
+    │   ├── OptionError        an unknown option, or a value it cannot take
+    │   └── AppNotFound        no app where the command line looked for one
+    ├── EnqueueError           a call that was refused before it reached Redis
+    │   ├── ArgumentError      the arguments do not fit the job function (a TypeError too)
+    │   ├── NotEncodable       a value that cannot travel
+    │   ├── CallTooLarge       more bytes than one call may have
+    │   └── DuplicateJob       the id is taken by a job that still lives
+    ├── StoreError             Redis did not do what was asked
+    │   ├── StoreUnavailable   unreachable: the operation may or may not have happened
+    │   ├── StoreFull          out of memory: nothing was added
+    │   ├── StoreReadOnly      a replica: nothing was written
+    │   └── StoreDenied        wrong password, or the user may not do this
+    ├── ServerError            the embedded server cannot be found or started
+    ├── ResultError            asking for a result
+    │   ├── JobNotFound        no such job: finished and forgotten, or never there
+    │   ├── ResultNotReady     it did not finish in time (a TimeoutError too)
+    │   ├── ResultUnreadable   it finished, but its result could not be stored or read
+    │   ├── JobFailed          it is among the dead letters; has the remote traceback
+    │   └── JobCancelled       it was cancelled
+    └── CallUnreadable         bytes in a stream that are not a call
+        └── CallTooNew         a call in a newer format than this release knows
+
+What a job raises to steer itself is not an error, so it stands beside the tree:
+
+    Retry                      run me again later
+    Dead                       do not run me again: to the dead letters
+"""
+
+from datetime import timedelta
+
+
+class JobqError(Exception):
+    """Anything that jobq raises on purpose."""
+
+
+class ConfigError(JobqError):
+    """A setting cannot be used."""
+
+
+class OptionError(ConfigError, TypeError):
+    """An option is unknown, or cannot take that value."""
+
+
+class AppNotFound(ConfigError):
+    """No app was found. Name one with --app module:attribute."""
+
+
+class EnqueueError(JobqError):
+    """A call was refused before it reached Redis."""
+
+
+class ArgumentError(EnqueueError, TypeError):
+    """The arguments do not fit the signature of the job function."""
+
+
+class NotEncodable(EnqueueError, TypeError):
+    """A value cannot travel to a worker.
+
+    Attributes:
+        path: where the value stands, such as ``argument 'to'[0]``.
+        type_name: the qualified name of its type.
+    """
+
+    def __init__(self, path: str, type_name: str, hint: str) -> None:
+        super().__init__(f"{path} has type {type_name}, which cannot travel. {hint}")
+        self.path = path
+        self.type_name = type_name
+
+
+class CallTooLarge(EnqueueError, ValueError):
+    """A call has more bytes than one call may have. Send a reference instead."""
+
+
+class DuplicateJob(EnqueueError):
+    """The id is taken by a job that still lives, or whose result is still kept.
+
+    Attributes:
+        job_id: the id that is taken.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"job {job_id!r} exists already: it is waiting, running, dead, or its result "
+            "is still kept. Choose another job_id, or wait for that one."
+        )
+        self.job_id = job_id
+
+
+class StoreError(JobqError):
+    """Redis did not do what was asked.
+
+    Attributes:
+        code: the first word of Redis's error reply, such as ``WRONGTYPE``; empty if there was none.
+    """
+
+    def __init__(self, message: str = "", *, code: str = "") -> None:
+        super().__init__(message or self.__doc__)
+        self.code = code
+
+
+class StoreUnavailable(StoreError, ConnectionError):
+    """Redis cannot be reached; the operation may or may not have happened."""
+
+
+class StoreFull(StoreError):
+    """Redis is out of memory; nothing was added. Raise maxmemory or drain a queue."""
+
+
+class StoreReadOnly(StoreError):
+    """Redis is a read-only replica; nothing was written. Connect to the master."""
+
+
+class StoreDenied(StoreError):
+    """Redis refused the user: wrong password, or not allowed by its ACL."""
+
+
+class ServerError(JobqError):
+    """The embedded server cannot be found or started."""
+
+
+class ResultError(JobqError):
+    """A result cannot be had."""
+
+
+class JobNotFound(ResultError, LookupError):
+    """No such job: it finished and its result is no longer kept, or it never was.
+
+    Attributes:
+        job_id: the id that was asked for.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"no job {job_id!r}: it finished and its result is no longer kept (result_ttl), "
+            "it was removed, or it was never there."
+        )
+        self.job_id = job_id
+
+
+class ResultNotReady(ResultError, TimeoutError):
+    """The job did not finish within the timeout; it goes on."""
+
+
+class ResultUnreadable(ResultError):
+    """The job succeeded, but its result could not be stored or cannot be read."""
+
+
+class JobFailed(ResultError):
+    """The job is dead.
+
+    Attributes:
+        job_id: the id of the job.
+        error: the qualified name of the exception that ended it, such as ``KeyError``.
+        message: what that exception said.
+        traceback: the remote traceback as text; empty where there was none.
+        attempts: how often the job was started.
+    """
+
+    def __init__(
+        self, job_id: str, error: str, message: str, traceback: str, attempts: int
+    ) -> None:
+        tail = f"\n\nRemote traceback:\n{traceback}" if traceback else ""
+        times = f"{attempts} attempt" + ("" if attempts == 1 else "s")
+        super().__init__(f"job {job_id} failed after {times}: {error}: {message}{tail}")
+        self.job_id = job_id
+        self.error = error
+        self.message = message
+        self.traceback = traceback
+        self.attempts = attempts
+
+
+class JobCancelled(ResultError):
+    """The job was cancelled before it finished.
+
+    Attributes:
+        job_id: the id of the job.
+    """
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} was cancelled")
+        self.job_id = job_id
+
+
+class CallUnreadable(JobqError, ValueError):
+    """Bytes in a stream are not a call."""
+
+
+class CallTooNew(CallUnreadable):
+    """A call is in a newer format than this release knows.
+
+    Attributes:
+        version: the format's number.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"call format {version} is newer than this release of jobq")
+        self.version = version
+
+
+class Retry(Exception):  # noqa: N818  a signal, not an error
+    """Raise it in a job to run the job again later; it uses an attempt.
+
+    Args:
+        after: seconds, a timedelta or text such as ``"5m"``; None: the job's backoff.
+        reason: what the history of the job shall say.
+    """
+
+    def __init__(
+        self, after: float | timedelta | str | None = None, reason: str = "asked to be retried"
+    ) -> None:
+        super().__init__(reason)
+        self.after = after
+        self.reason = reason
+
+
+class Dead(Exception):  # noqa: N818  a signal, not an error
+    """Raise it in a job to send the job to the dead letters at once.
+
+    Args:
+        reason: what ``jobq dlq list`` shall show.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,1 @@
+"""Listeners: how what jobq does is told to people and machines."""

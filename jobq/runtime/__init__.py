@@ -1,0 +1,1 @@
+"""Consumers: the supervisor, its workers, and the executors that run user code."""

@@ -1,0 +1,354 @@
+"""From an entry to a job that can be called, and from what it came to, to the op that says so."""
+
+import logging
+import traceback as traceback_module
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from jobq.core import result
+from jobq.core.clock import Clock
+from jobq.core.codec import Codec
+from jobq.core.current import RunningJob, moment
+from jobq.core.history import AttemptRecord, History, Kind
+from jobq.core.ids import check_job_id
+from jobq.core.letter import KEPT_OF_GARBAGE, UNREADABLE, Letter
+from jobq.core.options import Policy, policy_with
+from jobq.core.outcome import Buried, Failure, Retrying, decide
+from jobq.core.registry import Definition, Registry
+from jobq.errors import CallTooNew, CallUnreadable, Dead, NotEncodable, OptionError, Retry
+from jobq.store.ops import fetch, settle
+from jobq.store.ops.settle import Attempt, Done
+from jobq.store.wire import Op
+
+log = logging.getLogger("jobq.worker")
+
+#: Seconds that an unknown job is put back for: as long as it has been unknown, within these.
+UNKNOWN_PAUSE: Final = (5.0, 300.0)
+
+#: Seconds after which an unknown job is buried: a deploy that takes longer has failed.
+UNKNOWN_LIMIT: Final = 24 * 3600.0
+
+#: What became of a job whose process died at its last attempt.
+CRASHED: Final = "its worker died, and its attempts are used up"
+
+
+class Delivery:
+    """An entry handed to this worker: a call that can be made, the attempt, and the fence."""
+
+    __slots__ = (
+        "args",
+        "attempt",
+        "call",
+        "count",
+        "definition",
+        "entry",
+        "first",
+        "history",
+        "job_id",
+        "kwargs",
+        "place",
+        "policy",
+        "queue",
+    )
+
+    definition: Definition
+    policy: Policy
+    args: list[Any]
+    kwargs: dict[str, Any]
+
+    def __init__(
+        self, queue: str, entry: bytes, job_id: bytes, call: bytes, count: int
+    ) -> None:
+        self.queue = queue
+        self.entry = entry
+        self.job_id = job_id
+        self.call = call
+        self.count = count  # 0 in jobs; in retries the delivery count
+        self.attempt = count or 1
+        self.history: bytes | None = None
+        self.first = entry
+        self.place = 0
+
+    @property
+    def running_job(self) -> RunningJob:
+        """What user code may know of it."""
+        return RunningJob(
+            self.job_id.decode(),
+            self.definition.name,
+            self.queue,
+            self.attempt,
+            moment(int(self.first.split(b"-")[0])),
+        )
+
+    @property
+    def kind(self) -> str:
+        """Which workers may take it when it is to be retried."""
+        return fetch.ASYNC if self.definition.is_async else fetch.SYNC
+
+
+class Attempts:
+    """Reads deliveries and decides how they are settled; sends nothing itself.
+
+    Args:
+        registry: the job functions that may run.
+        consumer: this worker, as Redis knows it.
+        rng: for the jitter of the backoff.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        codec: Codec,
+        *,
+        consumer: str,
+        clock: Clock,
+        rng: Callable[[], float],
+    ) -> None:
+        self._registry = registry
+        self._codec = codec
+        self._consumer = consumer
+        self._clock = clock
+        self._rng = rng
+        self._decode = codec.decode_call
+        self._encode = codec.encode_value
+        self._get = registry.get
+
+    def read(
+        self, queue: str, entry: bytes, fields: list[bytes] | None, count: int = 0,
+        history: bytes | None = None,
+    ) -> Delivery | Op[bool]:
+        """Make a delivery of an entry, or the op that puts away what cannot run here."""
+        if not fields or len(fields) % 2 or not fields[0].isascii():
+            return self._bury_garbage(queue, entry, fields, count, "not the fields of a call")
+        delivery = Delivery(queue, entry, fields[0], fields[1], count)
+        if len(fields) > 2:
+            more = {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
+            delivery.first = more.get(b"first", entry)
+            history = history or more.get(b"history")
+        delivery.history = history
+        try:
+            name, delivery.args, delivery.kwargs, headers = self._decode(fields[1])
+        except CallTooNew as error:
+            return self._put_back(delivery, str(error))
+        except CallUnreadable as error:
+            return self._bury_garbage(queue, entry, fields, count, str(error))
+        definition = self._get(name)
+        if definition is None:
+            return self._put_back(delivery, self._unknown(name))
+        delivery.definition = definition
+        delivery.policy = definition.policy
+        if headers or count:
+            return self._prepare(delivery, headers)
+        return delivery
+
+    def call(self, delivery: Delivery) -> Any:
+        """Call the job function; for an async one the answer is the coroutine.
+
+        Raises:
+            BaseException: whatever user code raises; ArgumentError where an argument does not fit.
+        """
+        definition = delivery.definition
+        if definition.rebuild is not None:
+            args, kwargs = definition.rebuild.apply(delivery.args, delivery.kwargs)
+            return definition.function(*args, **kwargs)
+        return definition.function(*delivery.args, **delivery.kwargs)
+
+    def done(self, delivery: Delivery, value: object) -> Done:
+        """Return the outcome of a success, its result encoded if it is to be kept."""
+        ttl = delivery.policy.result_ttl
+        if ttl <= 0:
+            return (delivery.entry, delivery.job_id, 0, b"", delivery.place)
+        try:
+            blob = result.SUCCEEDED_HEAD + self._encode(value)
+        except (NotEncodable, ValueError) as error:  # it has run: running it again cures nothing
+            log.warning("kept no result job=%s error=%s", text(delivery.job_id), error)
+            blob = result.unreadable(f"{delivery.definition.name} returned a value that cannot be "
+                                     f"kept: {error} Return plain data, or set result_ttl=0.")
+        return (delivery.entry, delivery.job_id, max(1, int(ttl * 1000)), blob, delivery.place)
+
+    def succeeded(self, delivery: Delivery, value: object) -> Op[bool]:
+        """Return the op that finishes a later attempt."""
+        done = self.done(delivery, value)
+        return settle.finish(self._attempt(delivery), done[2], done[3])
+
+    def failed(self, delivery: Delivery, error: BaseException) -> Op[bool]:
+        """Return the op that follows a failure: another attempt later, or the dead letters."""
+        failure = describe(error)
+        outcome = decide(delivery.policy, delivery.attempt, error, failure, self._rng)
+        history = self._history(delivery).add(
+            self._record(delivery.attempt, _kind(error), outcome.error)
+        )
+        if isinstance(outcome, Retrying):
+            log.warning(
+                "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
+                text(delivery.job_id), delivery.definition.name, delivery.attempt,
+                delivery.policy.retries + 1, outcome.after, one_line(outcome.error),
+            )
+            return settle.retry(
+                self._attempt(delivery), delivery.call,
+                delay=outcome.after, kind=delivery.kind, history=history.encode(),
+            )
+        return self._bury(delivery, outcome, history)
+
+    def give_back(self, delivery: Delivery, *, delay: float = 0.0) -> Op[bool]:
+        """Return the op that gives back a delivery that was not started: nothing is counted."""
+        # In retries the history stands beside the entry already; in jobs it came with it.
+        history = b"" if delivery.count else delivery.history or b""
+        return settle.release(
+            self._attempt(delivery), delivery.call,
+            delay=delay, kind=delivery.kind, history=history,
+        )
+
+    def _prepare(
+        self, delivery: Delivery, headers: Mapping[str, object]
+    ) -> Delivery | Op[bool]:
+        """Apply what only some calls have: options of their own, attempts before this one."""
+        if headers:
+            try:
+                delivery.policy = policy_with(delivery.policy, headers)
+            except CallUnreadable as error:
+                return self._bury_garbage(
+                    delivery.queue, delivery.entry, [delivery.job_id, delivery.call],
+                    delivery.count, str(error),
+                )
+        if delivery.attempt > delivery.policy.retries + 1:
+            return self._bury(delivery, Buried(CRASHED, self._last(delivery)), None)
+        return delivery
+
+    def _bury(
+        self, delivery: Delivery, outcome: Buried, history: History | None
+    ) -> Op[bool]:
+        started = delivery.attempt if history is not None else delivery.attempt - 1
+        failure = outcome.error
+        log.error(
+            "buried job=%s name=%s attempts=%d reason=%r error=%s",
+            text(delivery.job_id), delivery.definition.name, started, outcome.reason,
+            one_line(failure),
+        )
+        letter = Letter(
+            outcome.reason, failure, started, int(delivery.first.split(b"-")[0]),
+            history or self._history(delivery),
+        )
+        ttl = int(delivery.policy.result_ttl * 1000)
+        blob = result.dead(failure.error, failure.message, failure.traceback, started)
+        attempt = self._attempt(delivery)
+        return settle.bury(attempt, delivery.call, letter.encode(), ttl, blob)
+
+    def _bury_garbage(
+        self, queue: str, entry: bytes, fields: list[bytes] | None, count: int, why: str
+    ) -> Op[bool]:
+        """Bury what is not a call, under an id of its own: a stranger may have used any."""
+        log.error("buried unreadable entry=%s queue=%s reason=%s", text(entry), queue, why)
+        parts = fields or []
+        kept = parts[1] if len(parts) == 2 else b" ".join(parts)
+        failure = Failure("CallUnreadable", why, "")
+        letter = Letter(
+            UNREADABLE, failure, 0, int(entry.split(b"-")[0]), History(), readable=False
+        )
+        attempt = Attempt(queue, self._consumer, entry, b"unreadable-" + entry, count)
+        was = parts[0] if parts and _is_id(parts[0]) else b""
+        return settle.bury(
+            attempt, kept[:KEPT_OF_GARBAGE], letter.encode(), int(300 * 1000),
+            result.dead(failure.error, why, "", 0), was=was,
+        )
+
+    def _put_back(self, delivery: Delivery, why: str) -> Op[bool]:
+        """Put back what this worker does not know: a newer release may (G12). Never drop it."""
+        history = self._history(delivery)
+        now = int(self._clock.time() * 1000)
+        since = history.unknown_since_ms or now
+        unknown_for = max(0.0, (now - since) / 1000)
+        attempt = self._attempt(delivery)
+        if unknown_for > UNKNOWN_LIMIT:
+            failure = Failure("UnknownJob", why, "")
+            letter = Letter(
+                "unknown for a day", failure, delivery.attempt - 1,
+                int(delivery.first.split(b"-")[0]), history.unknown_since(None),
+            )
+            blob = result.dead(failure.error, why, "", 0)
+            return settle.bury(attempt, delivery.call, letter.encode(), 300_000, blob)
+        least, most = UNKNOWN_PAUSE
+        pause = min(most, max(least, unknown_for))
+        log.warning("put back job=%s retry_in=%.0fs reason=%s", text(delivery.job_id), pause, why)
+        return settle.release(
+            attempt, delivery.call, delay=pause, kind=fetch.UNKNOWN,
+            history=history.unknown_since(since).encode(),
+        )
+
+    def _unknown(self, name: str) -> str:
+        near = self._registry.nearest(name)
+        guess = f"; did you mean {near!r}?" if near else ""
+        return f"this worker knows no job function {name[:200]!r}{guess}"
+
+    def _attempt(self, delivery: Delivery) -> Attempt:
+        return Attempt(
+            delivery.queue, self._consumer, delivery.entry, delivery.job_id, delivery.count
+        )
+
+    def _history(self, delivery: Delivery) -> History:
+        try:
+            return History.decode(delivery.history or b"")
+        except CallUnreadable:  # somebody wrote over it; the job matters more
+            log.warning("ignored unreadable history job=%s", text(delivery.job_id))
+            return History()
+
+    def _last(self, delivery: Delivery) -> Failure:
+        attempts = self._history(delivery).attempts
+        if not attempts:
+            return Failure("WorkerDied", "the worker process died", "")
+        return Failure(attempts[-1].error, attempts[-1].message, attempts[-1].traceback)
+
+    def _record(self, attempt: int, kind: Kind, failure: Failure) -> AttemptRecord:
+        return AttemptRecord(
+            attempt, int(self._clock.time() * 1000), kind,
+            failure.error, failure.message, failure.traceback,
+        )
+
+
+def describe(error: BaseException) -> Failure:
+    """Return an exception as text; frames of jobq itself are left out of the traceback."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else (
+        f"{kind.__module__}.{kind.__qualname__}"
+    )
+    try:
+        message = str(error)
+    except Exception:  # a broken __str__ of a user's class
+        message = f"<{name} that cannot be shown>"
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
+        "jobq."
+    ):
+        frames = frames.tb_next
+    try:
+        lines = traceback_module.format_exception(kind, error.with_traceback(frames), frames)
+    except Exception:
+        lines = [f"{name}: {message}"]
+    return Failure(name, message, "".join(lines))
+
+
+def one_line(failure: Failure) -> str:
+    """Return a failure in one line, for logs."""
+    message = failure.message.splitlines()[0][:200] if failure.message else ""
+    return f"{failure.error}: {message}" if message else failure.error
+
+
+def text(raw: bytes) -> str:
+    """Return an id for people, whatever a stranger put there."""
+    return raw.decode("utf-8", "backslashreplace")[:200]
+
+
+def _kind(error: BaseException) -> Kind:
+    if isinstance(error, Dead):
+        return "dead"
+    if isinstance(error, Retry):
+        return "retry"
+    return "timeout" if isinstance(error, TimeoutError) else "failed"
+
+
+def _is_id(raw: bytes) -> bool:
+    try:
+        check_job_id(raw.decode())
+    except (OptionError, UnicodeDecodeError):
+        return False
+    return True

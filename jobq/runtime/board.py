@@ -1,0 +1,167 @@
+"""A page of memory that a worker shares with its supervisor: what it holds and what it runs.
+
+The supervisor renews exactly the leases that stand here, and learns from it, when the worker dies,
+which jobs had been started. The worker writes without locks and system calls: plain stores to
+an anonymous shared map that the fork inherits. A version number that is odd during a write tells
+the reader to look again (a seqlock).
+"""
+
+import mmap
+import struct
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+#: Entries that a worker can hold: several times what it ever fetches.
+CAPACITY: Final = 4096
+
+#: Bytes of an entry's id: two numbers of 64 bits in decimal, and a dash, are 41 at most.
+_ID: Final = 48
+
+_STARTED, _RETRIES, _USED = 1, 2, 4
+
+_VERSION, _STATE, _CLIENT, _COUNT = 0, 8, 16, 24
+_FLAGS: Final = 32
+_QUEUES: Final = _FLAGS + CAPACITY
+_IDS: Final = _QUEUES + CAPACITY
+_SIZE: Final = _IDS + CAPACITY * _ID
+
+STARTING, BUSY, WAITING, DRAINING, ENDED = 0, 1, 2, 3, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An entry on the board: of which queue (by number), of which stream, and whether it runs."""
+
+    entry: str
+    queue: int
+    retries: bool
+    started: bool
+
+
+class Board:
+    """The page of one worker. The worker writes, the supervisor reads."""
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, _SIZE)
+        self._bytes = memoryview(self._map)
+        self._words = self._bytes[:_FLAGS].cast("Q")
+        self._free: list[int] = []
+        self._top = 0
+        # Two threads of the worker write; the supervisor, in its own process, never waits.
+        self._lock = threading.Lock()
+
+    # the worker's side
+
+    def says(self, state: int) -> None:
+        """Say what the worker does: one of the constants of this module."""
+        self._words[_STATE // 8] = state
+
+    def connected(self, client: int) -> None:
+        """Say how Redis knows the connection that waits for jobs."""
+        self._words[_CLIENT // 8] = client
+
+    def hold(self, entries: Sequence[bytes], queue: int, *, retries: bool) -> range | list[int]:
+        """Put entries on the board; the answer is where each stands."""
+        many = len(entries)
+        flags = _USED | _RETRIES if retries else _USED
+        with self._lock:
+            self._words[0] += 1
+            if len(self._free) == self._top:  # nothing is held: start at the top again
+                self._free.clear()
+                self._top = 0
+            if self._free or self._top + many > CAPACITY:
+                at: range | list[int] = [self._take() for _ in entries]
+                for place, entry in zip(at, entries, strict=True):
+                    self._write(place, entry, queue, flags)
+            else:
+                at = self._write_all(entries, queue, flags)
+            self._words[_COUNT // 8] = self._top
+            self._words[0] += 1
+            return at
+
+    def started(self, place: int) -> None:
+        """Say that a job is about to be started: if the process dies, it may be why."""
+        self._bytes[_FLAGS + place] |= _STARTED
+
+    def drop(self, places: Sequence[int]) -> None:
+        """Take entries off the board."""
+        with self._lock:
+            for place in places:
+                self._bytes[_FLAGS + place] = 0
+            self._free.extend(places)
+
+    def entries(self) -> set[bytes]:
+        """Return every entry on the board."""
+        return {place.entry.encode() for place in self.read()}
+
+    def _write_all(self, entries: Sequence[bytes], queue: int, flags: int) -> range:
+        first, top = self._top, self._top + len(entries)
+        ids = b"".join([entry.ljust(_ID) for entry in entries])
+        self._bytes[_IDS + first * _ID : _IDS + top * _ID] = ids
+        self._bytes[_QUEUES + first : _QUEUES + top] = bytes((queue,)) * len(entries)
+        self._bytes[_FLAGS + first : _FLAGS + top] = bytes((flags,)) * len(entries)
+        self._top = top
+        return range(first, top)
+
+    def _take(self) -> int:
+        if self._free:
+            return self._free.pop()
+        if self._top == CAPACITY:
+            raise OverflowError(f"more than {CAPACITY} entries held")
+        self._top += 1
+        return self._top - 1
+
+    def _write(self, place: int, entry: bytes, queue: int, flags: int) -> None:
+        start = _IDS + place * _ID
+        self._bytes[start : start + _ID] = entry.ljust(_ID)
+        self._bytes[_QUEUES + place] = queue
+        self._bytes[_FLAGS + place] = flags
+
+    # the supervisor's side
+
+    @property
+    def state(self) -> int:
+        """What the worker does."""
+        return self._words[_STATE // 8]
+
+    @property
+    def client(self) -> int:
+        """How Redis knows the connection that waits for jobs; 0: not yet."""
+        return self._words[_CLIENT // 8]
+
+    @property
+    def running(self) -> int:
+        """How many jobs have been started and are not settled."""
+        return sum(place.started for place in self.read())
+
+    def read(self) -> list[Place]:
+        """Return what is on the board.
+
+        A worker that died in the middle of a write had not started what it was writing, so the
+        last look is taken for what it is.
+        """
+        for _ in range(1000):
+            before = self._words[0]
+            places = self._read()
+            if before % 2 == 0 and self._words[0] == before:
+                return places
+        return places
+
+    def _read(self) -> list[Place]:
+        places = []
+        for at in range(min(self._words[_COUNT // 8], CAPACITY)):
+            flags = self._bytes[_FLAGS + at]
+            if flags & _USED:
+                start = _IDS + at * _ID
+                (entry,) = struct.unpack_from(f"{_ID}s", self._bytes, start)
+                places.append(
+                    Place(
+                        entry.rstrip().decode("ascii", "replace"),
+                        self._bytes[_QUEUES + at],
+                        bool(flags & _RETRIES),
+                        bool(flags & _STARTED),
+                    )
+                )
+        return places

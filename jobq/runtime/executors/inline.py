@@ -1,0 +1,280 @@
+"""Sync jobs, one at a time, in the main thread: the fastest way, and the default.
+
+The main thread fetches a batch, runs it, and settles it in the same round trip that fetches the
+next. While one job takes long, a second thread settles what had finished before it and gives back
+what waits behind it, so that a slow job holds nothing up.
+"""
+
+import contextvars
+import logging
+import random
+import threading
+from collections.abc import Callable
+
+from jobq.core.clock import Clock
+from jobq.core.current import running
+from jobq.errors import StoreError, StoreUnavailable
+from jobq.runtime.attempts import Attempts, Delivery
+from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
+from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE, time_limit
+from jobq.runtime.intake import Intake, Item, Line
+from jobq.runtime.link import Link
+from jobq.runtime.outbox import Outbox
+from jobq.runtime.pace import Pace
+from jobq.store.ops import fetch, inspect
+from jobq.store.sync import Connection
+
+log = logging.getLogger("jobq.worker")
+
+
+class InlineExecutor:
+    """Runs the sync jobs of one worker.
+
+    Args:
+        kinds: which waiting retries it takes.
+        new: take new jobs too, not only retries.
+        burst: end when the queues are empty.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        connect: Callable[[], Connection],
+        board: Board,
+        *,
+        queues: tuple[str, ...],
+        consumer: str,
+        clock: Clock,
+        kinds: str = fetch.SYNC + fetch.ASYNC + fetch.ANY + fetch.UNKNOWN,
+        new: bool = True,
+        burst: bool = False,
+    ) -> None:
+        self._attempts = attempts
+        self._board = board
+        self._clock = clock
+        self._kinds = kinds
+        self._new = new
+        self._burst = burst
+        self._stop = threading.Event()
+        self._outbox = Outbox(queues, consumer)
+        self._intake = Intake(queues, consumer, self._outbox, board)
+        self._pace = Pace()
+        #: When the job that runs was started; 0: none runs.
+        self._busy_since = 0.0
+        self._link = self._make_link(connect, consumer)
+        self._relief = Relief(self, self._make_link(connect, consumer))
+
+    def stop(self) -> None:
+        """Finish the job that runs, give the rest back, and end; safe in a signal handler."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Fetch and run until stopped, or until the queues are empty in a burst."""
+        self._relief.start()
+        try:
+            self._link.connect()
+            while not self._stop.is_set():
+                try:
+                    self._cycle()
+                except StoreUnavailable as error:
+                    log.debug("lost connection error=%s", error)
+                    self._busy_since = 0.0
+                    self._link.connect()
+                except StoreError as error:  # Redis is there and refuses: say so, do not spin
+                    log.error("refused by redis error=%s", error)
+                    self._stop.wait(1.0)
+        finally:
+            self._board.says(DRAINING)
+            self._relief.stop()
+            self._leave()
+
+    def _cycle(self) -> None:
+        self._fetch()
+        if self._intake.waiting:
+            self._run_waiting()
+        elif not self._new or (self._burst and self._is_empty()):
+            self._stop.set()
+        else:
+            self._wait()
+
+    def _fetch(self) -> None:
+        """Settle what has happened and take the next batch, the first queue first."""
+        want = self._pace.size if self._new else 1
+        for line in self._intake.lines:
+            ops = line.ops(want, self._kinds, new=self._new)
+            taken, mend = self._intake.took(line, self._link.trip(ops))
+            if mend:
+                self._link.trip(mend)
+            want -= taken
+            if want <= 0:
+                return
+            if not taken and len(ops) == 1 and self._new:
+                want -= self._read_new(line, want)
+
+    def _read_new(self, line: Line, want: int) -> int:
+        """Read new jobs after all: the retries that were due have been taken by others."""
+        line.due_in = None
+        ops = line.ops(want, self._kinds)
+        taken, mend = self._intake.took(line, self._link.trip(ops))
+        if mend:
+            self._link.trip(mend)
+        return taken
+
+    def _wait(self) -> None:
+        """Wait for a job; the supervisor ends the wait when there is another reason to look."""
+        block = self._intake.block()
+        if self._burst:
+            block = min(block, BURST_LOOK)
+        self._board.says(WAITING)
+        if self._stop.is_set():  # asked to stop before we said that we wait
+            return
+        try:
+            (answer,) = self._link.trip([self._intake.wait_op(block)])
+        finally:
+            self._board.says(BUSY)
+        _, mend = self._intake.woke(answer)
+        if mend:
+            self._link.trip(mend)
+            self._stop.wait(0.1)  # a group that is destroyed again and again must not make us spin
+        elif self._intake.waiting:
+            self._run_waiting()
+
+    def _run_waiting(self) -> None:
+        waiting, clock, stop = self._intake.waiting, self._clock.monotonic, self._stop
+        began = flushed = self._busy_since = clock()
+        ran = 0
+        self._relief.watch()
+        while waiting and not stop.is_set():
+            try:
+                item = waiting.popleft()
+            except IndexError:  # the other thread gave the last one back
+                break
+            self._run(item)
+            ran += 1
+            self._busy_since = now = clock()
+            if now - flushed > FLUSH and waiting:
+                flushed = now
+                self._link.trip(())
+        self._relief.rest()
+        self._busy_since = 0.0
+        self._pace.ran(ran, clock() - began)
+
+    def _run(self, item: Item) -> None:
+        queue, entry, fields, count, history, place = item
+        delivery = self._attempts.read(queue, entry, fields, count, history)
+        if delivery.__class__ is not Delivery:
+            self._outbox.add(delivery, place)  # type: ignore[arg-type]
+            return
+        delivery.place = place  # type: ignore[union-attr]
+        self._board.started(place)
+        try:
+            value = contextvars.copy_context().run(self._call, delivery)
+        except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
+            self._outbox.add(self._attempts.failed(delivery, error), place)
+        else:
+            if count:
+                self._outbox.add(self._attempts.succeeded(delivery, value), place)
+            else:
+                self._outbox.done(queue).append(self._attempts.done(delivery, value))
+
+    def _call(self, delivery: Delivery) -> object:
+        running.set(delivery)
+        if delivery.policy.timeout is None:
+            return self._attempts.call(delivery)
+        with time_limit(delivery.policy.timeout):
+            return self._attempts.call(delivery)
+
+    def _is_empty(self) -> bool:
+        answers = self._link.trip([inspect.count(line.queue) for line in self._intake.lines])
+        for answer in answers:
+            if isinstance(answer, StoreError):
+                raise answer
+            if answer.ready or answer.running or answer.retrying > answer.unknown:
+                return False
+        return True
+
+    def relieve(self, link: Link) -> None:
+        """While a job takes long: settle what finished before it, give back what waits.
+
+        Called from the other thread, with a link of its own.
+        """
+        since = self._busy_since
+        if not since:
+            return
+        took = self._clock.monotonic() - since
+        if took > PATIENCE:
+            self._give_back()
+        if took > FLUSH and self._outbox:
+            link.trip(())
+
+    def _give_back(self) -> None:
+        waiting = self._intake.waiting
+        while True:
+            try:
+                item = waiting.pop()
+            except IndexError:
+                return
+            delivery = self._attempts.read(*item[:5])
+            if isinstance(delivery, Delivery):
+                self._outbox.add(self._attempts.give_back(delivery), item.place)
+            else:
+                self._outbox.add(delivery, item.place)
+
+    def _leave(self) -> None:
+        self._give_back()
+        try:
+            while self._outbox:
+                self._link.trip(())
+        except StoreError as error:  # leases run out, and others run what we could not settle
+            log.warning("left outcomes unsettled jobs=%d error=%s", len(self._outbox), error)
+
+    def _make_link(self, connect: Callable[[], Connection], consumer: str) -> Link:
+        return Link(
+            connect(),
+            self._intake,
+            self._outbox,
+            self._board,
+            consumer=consumer,
+            clock=self._clock,
+            pause=self._stop.wait,
+            stopping=self._stop.is_set,
+        )
+
+
+class Relief(threading.Thread):
+    """The thread that looks after outcomes and waiting jobs while the main thread is busy."""
+
+    def __init__(self, executor: InlineExecutor, link: Link) -> None:
+        super().__init__(name="jobq-relief", daemon=True)
+        self._executor = executor
+        self._link = link
+        self._wanted = threading.Event()
+        self._over = threading.Event()
+
+    def watch(self) -> None:
+        """From now on a job may be taking long."""
+        self._wanted.set()
+
+    def rest(self) -> None:
+        """No job runs."""
+        self._wanted.clear()
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._over.set()
+        self._wanted.set()
+        if self.is_alive():
+            self.join()
+
+    def run(self) -> None:
+        """Look every 10 ms while a batch runs."""
+        while not self._over.is_set():
+            self._wanted.wait()
+            self._over.wait(FLUSH)
+            try:
+                self._executor.relieve(self._link)
+            except StoreUnavailable:
+                self._over.wait(random.uniform(0.5, 1.0))  # noqa: S311  jitter
+            except Exception:  # this thread must not die: nothing else would flush
+                log.exception("failed to relieve")
+                self._over.wait(1.0)

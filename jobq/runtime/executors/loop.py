@@ -1,0 +1,286 @@
+"""Async jobs, many at once on one event loop, and sync jobs in threads beside it.
+
+The loop has a thread of its own and does all the talking to Redis; sync jobs run in the main
+thread (one at a time) or in as many threads as asked for. Neither kind holds up the other: when
+one is full, only the other is fetched for.
+"""
+
+import asyncio
+import contextlib
+import logging
+import threading
+
+from jobq.core.clock import Clock
+from jobq.errors import StoreDenied, StoreError, StoreUnavailable
+from jobq.runtime.attempts import Attempts, Delivery
+from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
+from jobq.runtime.executors.limits import BURST_LOOK, FLUSH
+from jobq.runtime.executors.pump import Pump
+from jobq.runtime.executors.slots import AsyncSlots, SyncSlots
+from jobq.runtime.intake import Intake
+from jobq.runtime.outbox import Outbox
+from jobq.runtime.pace import MOST, share
+from jobq.store.connect import Locate
+from jobq.store.ops import fetch
+
+log = logging.getLogger("jobq.worker")
+
+
+class LoopExecutor:
+    """Runs the async and the sync jobs of one worker.
+
+    Args:
+        threads: sync jobs at once; 1: in the main thread.
+        concurrency: async jobs at once.
+        kinds: which waiting retries it takes besides those of its own kinds.
+        new: take new jobs too, not only retries.
+        burst: end when the queues are empty.
+        alone: one job at a time, whatever its kind.
+        has_sync: whether the app has sync job functions.
+        has_async: whether it has async ones.
+    """
+
+    def __init__(
+        self,
+        attempts: Attempts,
+        locate: Locate,
+        board: Board,
+        *,
+        queues: tuple[str, ...],
+        consumer: str,
+        clock: Clock,
+        threads: int = 1,
+        concurrency: int = 100,
+        new: bool = True,
+        burst: bool = False,
+        alone: bool = False,
+        kinds: str = fetch.ANY + fetch.UNKNOWN,
+        has_sync: bool = True,
+        has_async: bool = True,
+    ) -> None:
+        self._attempts = attempts
+        self._locate = locate
+        self._board = board
+        self._consumer = consumer
+        self._clock = clock
+        self._new = new
+        self._burst = burst
+        self._alone = alone
+        self._kinds = kinds
+        self._outbox = Outbox(queues, consumer)
+        self._intake = Intake(queues, consumer, self._outbox, board)
+        self._sync = SyncSlots(self, threads if has_sync else 0)
+        self._async = AsyncSlots(self, concurrency if has_async else 0)
+        self._stopping = False
+        self._changed: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._notified = False
+        self._last_trip = 0.0
+        self._failure: BaseException | None = None
+
+    # from the main thread
+
+    def stop(self) -> None:
+        """Finish what runs, give the rest back, and end; safe in a signal handler."""
+        self._stopping = True
+        self.notify()
+
+    def run(self) -> None:
+        """Run until stopped, or until the queues are empty in a burst."""
+        thread = threading.Thread(target=self._run_loop, name="jobq-loop", daemon=True)
+        thread.start()
+        self._sync.work()  # returns when the loop has ended
+        thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def notify(self) -> None:
+        """Tell the loop that something has happened; from any thread."""
+        if not self._notified:
+            self._notified = True
+            loop = self._loop
+            if loop is not None:
+                with contextlib.suppress(RuntimeError):  # it has ended
+                    loop.call_soon_threadsafe(self._wake)
+
+    def settle(self, delivery: Delivery, error: BaseException | None, value: object) -> None:
+        """Put what a job came to into the outbox; from any thread."""
+        if error is not None:
+            self._outbox.add(self._attempts.failed(delivery, error), delivery.place)
+        elif delivery.count:
+            self._outbox.add(self._attempts.succeeded(delivery, value), delivery.place)
+        else:
+            self._outbox.done(delivery.queue).append(self._attempts.done(delivery, value))
+
+    @property
+    def attempts(self) -> Attempts:
+        """What reads deliveries."""
+        return self._attempts
+
+    @property
+    def board(self) -> Board:
+        """The page shared with the supervisor."""
+        return self._board
+
+    @property
+    def clock(self) -> Clock:
+        """What measures durations."""
+        return self._clock
+
+    # on the loop
+
+    def _run_loop(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except BaseException as error:  # noqa: BLE001  told to the main thread
+            self._failure = error
+        finally:
+            self._sync.end()
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        pump = Pump(self._locate, self._intake, self._outbox, self._board, self._consumer)
+        try:
+            await pump.connect()
+            await self._fetch_until_stopped(pump)
+            self._board.says(DRAINING)
+            self._give_back_waiting()
+            while self._sync.busy or self._async.busy or self._outbox:
+                await self._flush(pump)
+                if self._sync.busy or self._async.busy:
+                    await self._until_changed(1.0)
+                elif pump.down and self._outbox:
+                    log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
+                    break
+        finally:
+            await pump.close()
+
+    async def _fetch_until_stopped(self, pump: Pump) -> None:
+        while not self._stopping:
+            try:
+                await self._cycle(pump)
+            except StoreUnavailable as error:
+                log.debug("lost connection error=%s", error)
+                await pump.connect()
+            except StoreDenied:
+                raise
+            except StoreError as error:  # Redis is there and refuses: say so, do not spin
+                log.error("refused by redis error=%s", error)
+                await self._until_changed(1.0)
+
+    async def _cycle(self, pump: Pump) -> None:
+        want, kinds = self._room()
+        if want <= 0:
+            await self._breathe()
+            await self._flush(pump)
+            self._relieve_sync()
+            await self._until_changed(FLUSH if self._sync.has_waiting else 1.0)
+            return
+        self._last_trip = self._clock.monotonic()
+        taken = await pump.fetch(want, kinds, new=self._new)
+        self._dispatch()
+        if taken:
+            return
+        if not self._new and not self._sync.busy and not self._async.busy:
+            self._stopping = True
+        elif self._burst and not self._sync.busy and not self._async.busy and await pump.is_empty():
+            self._stopping = True
+        else:
+            await self._wait(pump)
+
+    async def _wait(self, pump: Pump) -> None:
+        """Wait for a job, while outcomes of what runs are settled as they come."""
+        block = self._intake.block()
+        if self._burst:
+            block = min(block, BURST_LOOK)
+        if not self._new:
+            await self._until_changed(block)
+            return
+        self._board.says(WAITING)
+        if not self._stopping:
+            reading = pump.start_wait(block)
+            reading.add_done_callback(self._wake)
+            while not reading.done():
+                await self._until_changed(1.0)
+                await self._breathe()
+                await self._flush(pump)
+                self._relieve_sync()
+            await pump.woke(reading)
+        self._board.says(BUSY)
+        self._dispatch()
+
+    def _room(self) -> tuple[int, str]:
+        """Return how many jobs to fetch, and which waiting retries may come."""
+        if self._alone:
+            return int(not self._sync.busy and not self._async.busy), self._kinds
+        want_sync, want_async = self._sync.want, self._async.want
+        kinds = self._kinds
+        if want_sync > 0:
+            kinds += fetch.SYNC
+        if want_async > 0:
+            kinds += fetch.ASYNC
+        if not self._sync.count or not self._async.count:
+            return max(want_sync, want_async), kinds
+        if want_sync > 0 and want_async > 0:
+            return min(MOST, share(want_sync, want_async, self._sync.part)), kinds
+        if want_async > 0 and self._sync.stuck:
+            return (1 if self._sync.may_probe() else 0), kinds
+        if want_sync > 0:
+            return want_sync, kinds
+        return 0, kinds
+
+    def _dispatch(self) -> None:
+        """Hand what was fetched to the slots of its kind."""
+        waiting = self._intake.waiting
+        while waiting:
+            item = waiting.popleft()
+            delivery = self._attempts.read(*item[:5])
+            if not isinstance(delivery, Delivery):
+                self._outbox.add(delivery, item.place)
+                continue
+            delivery.place = item.place
+            is_async = delivery.definition.is_async
+            self._sync.saw(not is_async)
+            if is_async:
+                self._async.put(delivery)
+            else:
+                self._sync.put(delivery)
+
+    def _relieve_sync(self) -> None:
+        """Give back sync jobs that wait behind one that takes long."""
+        if self._sync.stuck:
+            for delivery in self._sync.take_back():
+                self._outbox.add(self._attempts.give_back(delivery), delivery.place)
+
+    def _give_back_waiting(self) -> None:
+        for item in self._intake.waiting:
+            delivery = self._attempts.read(*item[:5])
+            op = self._attempts.give_back(delivery) if isinstance(delivery, Delivery) else delivery
+            self._outbox.add(op, item.place)
+        self._intake.waiting.clear()
+        for delivery in [*self._sync.take_back(), *self._async.take_back()]:
+            self._outbox.add(self._attempts.give_back(delivery), delivery.place)
+
+    async def _breathe(self) -> None:
+        """Let outcomes come together: a trip for each would cost more than the jobs."""
+        left = self._last_trip + FLUSH / 2 - self._clock.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
+
+    async def _flush(self, pump: Pump) -> None:
+        self._last_trip = self._clock.monotonic()
+        await pump.flush()
+
+    async def _until_changed(self, seconds: float) -> None:
+        """Wait until something has happened, at most so long."""
+        assert self._changed is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
+        self._changed.clear()
+
+    def _wake(self, _done: object = None) -> None:
+        self._notified = False
+        if self._changed is not None:
+            self._changed.set()

@@ -1,0 +1,158 @@
+"""How a worker with a loop talks to Redis: one connection talks, one waits for jobs."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from jobq.errors import StoreDenied, StoreError, StoreUnavailable
+from jobq.runtime.board import Board
+from jobq.runtime.intake import Intake
+from jobq.runtime.link import BACKOFF
+from jobq.runtime.outbox import Outbox
+from jobq.store import keys
+from jobq.store.aio import AsyncConnection
+from jobq.store.connect import Locate
+from jobq.store.ops import fetch, inspect, upkeep
+from jobq.store.wire import Op
+
+log = logging.getLogger("jobq.worker")
+
+
+class Pump:
+    """The loop's two connections: one talks, one waits for jobs.
+
+    Attributes:
+        down: Redis did not answer the last time.
+    """
+
+    def __init__(
+        self, locate: Locate, intake: Intake, outbox: Outbox, board: Board, consumer: str
+    ) -> None:
+        self.down = False
+        self._intake = intake
+        self._outbox = outbox
+        self._board = board
+        self._consumer = consumer
+        self._talk = AsyncConnection(locate, resend=False)
+        self._wait = AsyncConnection(locate, resend=False)
+
+    async def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
+        """Send all outcomes and then these ops, in one write. See `Link.trip`."""
+        posting = self._outbox.take()
+        if not posting.ops and not ops:
+            return []
+        futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        for answer in answers:
+            self.down = isinstance(answer, StoreUnavailable)
+            if self.down or (
+                isinstance(answer, BaseException) and not isinstance(answer, StoreError)
+            ):
+                self._outbox.put_back(posting)
+                raise answer
+        sent = len(posting.ops)
+        if sent:
+            self._board.drop(self._outbox.settled(posting, answers[:sent]))
+        return answers[sent:]
+
+    async def flush(self) -> None:
+        """Settle what has happened; when Redis is away it is kept."""
+        try:
+            await self.trip(())
+        except StoreUnavailable as error:
+            log.debug("kept outcomes error=%s", error)
+            await asyncio.sleep(0.1)
+
+    async def fetch(self, want: int, kinds: str, *, new: bool) -> int:
+        """Settle what has happened and take up to ``want`` jobs, the first queue first."""
+        total = 0
+        for line in self._intake.lines:
+            ops = line.ops(want - total, kinds, new=new)
+            taken, mend = self._intake.took(line, await self.trip(ops))
+            if not taken and len(ops) == 1 and new:
+                line.due_in = None
+                taken, mend = self._intake.took(
+                    line, await self.trip(line.ops(want - total, kinds))
+                )
+            if mend:
+                await self.trip(mend)
+            total += taken
+            if total >= want:
+                break
+        return total
+
+    def start_wait(self, block: float) -> "asyncio.Future[Any]":
+        """Begin to wait for a job; the wait is never cancelled, or deliveries would be lost."""
+        return self._wait.submit(self._intake.wait_op(block))
+
+    async def woke(self, reading: "asyncio.Future[Any]") -> None:
+        """Hold what a wait has brought."""
+        try:
+            answer = reading.result()
+        except StoreUnavailable:
+            raise
+        except StoreError as error:
+            answer = error
+        _, mend = self._intake.woke(answer)
+        if mend:
+            await self.trip(mend)
+            await asyncio.sleep(0.1)  # a group that is destroyed again and again: do not spin
+
+    async def is_empty(self) -> bool:
+        """Whether nothing waits or runs anywhere in the queues."""
+        counted = await self.trip([inspect.count(line.queue) for line in self._intake.lines])
+        for one in counted:
+            if isinstance(one, StoreError):
+                raise one
+            if one.ready or one.running or one.retrying > one.unknown:
+                return False
+        return True
+
+    async def connect(self) -> None:
+        """Connect, however long it takes; then hold what was delivered and never seen."""
+        pause, most = BACKOFF
+        told = False
+        while True:
+            try:
+                await self._greet()
+            except StoreDenied:
+                raise
+            except StoreError as error:
+                self.down = True
+                if not told:
+                    log.warning("lost redis error=%s", error)
+                    told = True
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+                pause = min(most, 2 * pause)
+            else:
+                self.down = False
+                if told:
+                    log.warning("found redis again")
+                return
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._talk.close()
+        await self._wait.close()
+
+    async def _greet(self) -> None:
+        self._board.connected(await self._wait.run(upkeep.client_id()))
+        for line in self._intake.lines:
+            await self._talk.run(upkeep.regroup(line.queue))
+            await self._adopt(line.queue)
+
+    async def _adopt(self, queue: str) -> None:
+        known = {item.entry for item in self._intake.waiting} | self._outbox.entries()
+        known |= self._board.entries()
+        for stream in (keys.jobs(queue), keys.retries(queue)):
+            held = await self._talk.run(fetch.mine(queue, stream, self._consumer))
+            lost = [one for one in held if one.entry not in known]
+            if not lost:
+                continue
+            log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
+            if stream == keys.retries(queue):
+                self._intake.hold(queue, lost)
+            else:
+                self._intake.new(queue, [[one.entry, one.fields] for one in lost])

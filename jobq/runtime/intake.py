@@ -1,0 +1,148 @@
+"""Which ops fetch the next jobs of a queue, and what their answers mean; sends nothing itself."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from jobq.errors import StoreError
+from jobq.runtime.board import Board
+from jobq.runtime.outbox import Outbox
+from jobq.store.ops import fetch, upkeep
+from jobq.store.wire import Op
+
+log = logging.getLogger("jobq.worker")
+
+#: Seconds that a read may wait for the first job. Short, because Redis 6.2 does not tell those
+#: who wait that their group is gone.
+BLOCK: Final = 1.0
+
+#: From this many on, a batch may be a little larger than asked for: see `Line.ops`.
+_LARGE: Final = 8
+
+
+class Item(NamedTuple):
+    """An entry that this worker holds, not yet read: its queue, its place on the board."""
+
+    queue: str
+    entry: bytes
+    fields: list[bytes] | None
+    count: int
+    history: bytes | None
+    place: int
+
+
+class Line:
+    """One queue as a worker sees it.
+
+    Attributes:
+        queue: its name.
+        number: its place in the order of the worker, which stands on the board.
+        due_in: seconds until the next retry is due, as of the last look; None: none waits.
+    """
+
+    __slots__ = ("due_in", "number", "queue", "_consumer", "_claims", "_reads")
+
+    def __init__(self, queue: str, number: int, consumer: str) -> None:
+        self.queue = queue
+        self.number = number
+        self.due_in: float | None = 0.0
+        self._consumer = consumer
+        self._claims = False
+        self._reads = False
+
+    def ops(self, want: int, kinds: str, *, new: bool = True) -> list[Op[Any]]:
+        """Return the ops that take up to ``want`` jobs: retries that are due, then new ones.
+
+        Both go out together. Where that could take two slow jobs instead of one, retries that
+        are known to be due go alone, and new ones are read when none was left.
+        """
+        self._claims = True
+        self._reads = new and (want >= _LARGE or self.due_in is None or self.due_in > 0)
+        ops: list[Op[Any]] = [fetch.claim(self.queue, self._consumer, want, kinds)]
+        if self._reads:
+            ops.append(fetch.read(self.queue, self._consumer, want, 0.0))
+        return ops
+
+
+class Intake:
+    """The queues of a worker, and what it was given and has not run yet.
+
+    Attributes:
+        waiting: items in the order in which they shall run. The thread that runs jobs takes
+            from the left, the one that gives back from the right.
+    """
+
+    def __init__(
+        self, queues: Sequence[str], consumer: str, outbox: Outbox, board: Board
+    ) -> None:
+        self.lines = [Line(queue, number, consumer) for number, queue in enumerate(queues)]
+        self.waiting: deque[Item] = deque()
+        self._by_queue = {line.queue: line for line in self.lines}
+        self._consumer = consumer
+        self._outbox = outbox
+        self._board = board
+
+    def took(self, line: Line, answers: Sequence[Any]) -> tuple[int, list[Op[Any]]]:
+        """Read the answers to `Line.ops`.
+
+        Returns:
+            How many jobs were taken, and ops that must follow, because the group is gone.
+        """
+        taken = 0
+        mend: list[Op[Any]] = []
+        claimed, *rest = answers
+        if isinstance(claimed, StoreError):
+            mend += self._mend(line, claimed)
+        else:
+            line.due_in = None if claimed.next_due is None else claimed.next_due / 1000
+            taken += self.hold(line.queue, claimed.held)
+        for entries in rest:
+            if isinstance(entries, StoreError):
+                mend = mend or self._mend(line, entries)
+            elif entries:
+                taken += self.new(line.queue, entries)
+        return taken, mend
+
+    def new(self, queue: str, entries: list[fetch.RawEntry]) -> int:
+        """Hold entries of ``jobs``."""
+        number = self._by_queue[queue].number
+        places = self._board.hold([entry for entry, _ in entries], number, retries=False)
+        self._outbox.newest[queue] = entries[-1][0]
+        append = self.waiting.append
+        for (entry, fields), place in zip(entries, places, strict=True):
+            append(Item(queue, entry, fields, 0, None, place))
+        return len(entries)
+
+    def hold(self, queue: str, held: Sequence[fetch.Held]) -> int:
+        """Hold entries of ``retries``."""
+        if held:
+            number = self._by_queue[queue].number
+            places = self._board.hold([one.entry for one in held], number, retries=True)
+            for one, place in zip(held, places, strict=True):
+                item = Item(queue, one.entry, one.fields, one.count, one.history, place)
+                self.waiting.append(item)
+        return len(held)
+
+    def block(self, *, idle: bool = True) -> float:
+        """Return how long a read may wait now, in seconds: never past the next retry."""
+        due = [line.due_in for line in self.lines if line.due_in is not None]
+        return max(0.001, min([BLOCK, *due])) if idle else 0.0
+
+    def wait_op(self, block: float) -> Op[list[tuple[str, fetch.RawEntry]]]:
+        """Return the op that waits for a new job in any queue."""
+        return fetch.read_any([line.queue for line in self.lines], self._consumer, block)
+
+    def woke(self, answer: Any) -> tuple[int, list[Op[Any]]]:
+        """Read the answer to `wait_op`. See `took`."""
+        if isinstance(answer, StoreError):
+            return 0, [op for line in self.lines for op in self._mend(line, answer)]
+        for queue, entry in answer:
+            self.new(queue, [entry])
+        return len(answer), []
+
+    def _mend(self, line: Line, error: StoreError) -> list[Op[Any]]:
+        if error.code in {"NOGROUP", "UNBLOCKED"}:
+            log.warning("made group anew queue=%s reason=%s", line.queue, error)
+            return [upkeep.regroup(line.queue)]
+        raise error

@@ -1,0 +1,128 @@
+"""A worker's own connection to Redis from blocking code: outcomes out, jobs in, over cuts.
+
+Guarantees:
+    * an outcome leaves the outbox only when Redis has answered for it;
+    * after every cut the worker looks for jobs that it was given and never saw.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from jobq.core.clock import Clock
+from jobq.errors import StoreDenied, StoreError
+from jobq.runtime.board import Board
+from jobq.runtime.intake import Intake
+from jobq.runtime.outbox import Outbox
+from jobq.store import keys
+from jobq.store.ops import fetch, upkeep
+from jobq.store.sync import Connection
+from jobq.store.wire import Op
+
+log = logging.getLogger("jobq.worker")
+
+#: Seconds between attempts to reach Redis: the first, and the longest.
+BACKOFF: Final = (0.05, 5.0)
+
+
+class Link:
+    """The connection, the outbox and the intake of one worker, kept in step.
+
+    Args:
+        pause: sleeps for seconds, and returns at once when the worker is to stop.
+        stopping: whether it is.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        intake: Intake,
+        outbox: Outbox,
+        board: Board,
+        *,
+        consumer: str,
+        clock: Clock,
+        pause: Callable[[float], None],
+        stopping: Callable[[], bool],
+    ) -> None:
+        self._connection = connection
+        self._intake = intake
+        self._outbox = outbox
+        self._board = board
+        self._consumer = consumer
+        self._clock = clock
+        self._pause = pause
+        self._stopping = stopping
+
+    def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
+        """Send all outcomes and then these ops, in one round trip; return what these came to.
+
+        Raises:
+            StoreUnavailable: the connection was cut; the outcomes are kept.
+        """
+        posting = self._outbox.take()
+        if not posting.ops and not ops:
+            return []
+        try:
+            answers = self._connection.exchange([*posting.ops, *ops])
+        except BaseException:
+            self._outbox.put_back(posting)
+            raise
+        sent = len(posting.ops)
+        if sent:
+            self._board.drop(self._outbox.settled(posting, answers[:sent]))
+        return answers[sent:]
+
+    def connect(self) -> None:
+        """Connect, however long it takes; then hold what was delivered and never seen.
+
+        Raises:
+            StoreDenied: the password is wrong, which waiting does not cure.
+        """
+        pause, most = BACKOFF
+        told = False
+        while not self._stopping():
+            try:
+                self._greet()
+            except StoreDenied:
+                raise
+            except StoreError as error:
+                if not told:
+                    log.warning("lost redis error=%s", error)
+                    told = True
+                self._connection.close()
+                self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+                pause = min(most, 2 * pause)
+            else:
+                if told:
+                    log.warning("found redis again")
+                return
+
+    def _greet(self) -> None:
+        queues = [line.queue for line in self._intake.lines]
+        ops: list[Op[Any]] = [upkeep.client_id()]
+        ops += [upkeep.regroup(queue) for queue in queues]
+        client, *rest = self._connection.exchange(ops)
+        for answer in (client, *rest):
+            if isinstance(answer, StoreError):
+                raise answer
+        self._board.connected(client)
+        for queue in queues:
+            self._adopt(queue)
+
+    def _adopt(self, queue: str) -> None:
+        """Hold what is pending for this worker and not in its hands: replies that were lost."""
+        known = {item.entry for item in self._intake.waiting} | self._outbox.entries()
+        for stream in (keys.jobs(queue), keys.retries(queue)):
+            (held,) = self._connection.exchange([fetch.mine(queue, stream, self._consumer)])
+            if isinstance(held, StoreError):
+                raise held
+            lost = [one for one in held if one.entry not in known]
+            if not lost:
+                continue
+            log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
+            if stream == keys.retries(queue):
+                self._intake.hold(queue, lost)
+            else:
+                self._intake.new(queue, [[one.entry, one.fields] for one in lost])

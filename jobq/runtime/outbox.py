@@ -1,0 +1,137 @@
+"""What has happened and is not yet in Redis: outcomes, kept until Redis has answered for them."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from jobq.errors import StoreError
+from jobq.store.ops import settle
+from jobq.store.ops.settle import Done
+from jobq.store.wire import Op
+
+log = logging.getLogger("jobq.worker")
+
+#: Outcomes in one script call: far below the 8,000 values that Lua can unpack.
+MOST = 1000
+
+
+class Posting:
+    """Outcomes on their way to Redis: the ops, and what they were made of."""
+
+    __slots__ = ("groups", "ops", "others")
+
+    def __init__(self) -> None:
+        self.ops: list[Op[Any]] = []
+        self.groups: list[tuple[str, list[Done]]] = []
+        self.others: list[tuple[Op[bool], int]] = []
+
+
+class Outbox:
+    """The outcomes of a worker.
+
+    Appending and taking are single operations on deques, so the thread that runs jobs and the one
+    that flushes need no lock.
+
+    Args:
+        consumer: this worker, as Redis knows it.
+    """
+
+    def __init__(self, queues: Sequence[str], consumer: str) -> None:
+        self._consumer = consumer
+        self._done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
+        self._others: deque[tuple[Op[bool], int]] = deque()
+        self._resent = False
+        #: The last entry of ``jobs`` that this worker was given, of each queue.
+        self.newest: dict[str, bytes] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._others) or any(self._done.values())
+
+    def __len__(self) -> int:
+        return len(self._others) + sum(map(len, self._done.values()))
+
+    def done(self, queue: str) -> deque[Done]:
+        """Return where first attempts of a queue that succeeded are to be appended."""
+        return self._done[queue]
+
+    def add(self, op: Op[bool], place: int) -> None:
+        """Add any other outcome: its op, and its place on the board."""
+        self._others.append((op, place))
+
+    def take(self) -> Posting:
+        """Take everything out, as ops; `settled` or `put_back` must follow."""
+        posting = Posting()
+        for queue, done in self._done.items():
+            while done:
+                batch = _pop(done, MOST)
+                posting.groups.append((queue, batch))
+                op = settle.settle(queue, self._consumer, batch, self._newest(queue, batch))
+                posting.ops.append(op)
+        posting.others = _pop(self._others, MOST)
+        posting.ops += [op for op, _ in posting.others]
+        return posting
+
+    def settled(self, posting: Posting, answers: Sequence[Any]) -> list[int]:
+        """Read what Redis answered; what it refused for now is kept.
+
+        Returns:
+            The places on the board that are free now.
+        """
+        free: list[int] = []
+        lost: list[str] = []
+        for (queue, batch), answer in zip(posting.groups, answers, strict=False):
+            if isinstance(answer, StoreError):
+                self._refused(answer)
+                self._done[queue].extendleft(reversed(batch))
+            else:
+                free += [done[4] for done in batch]
+                lost += [entry.decode() for entry in answer]
+        for (op, place), answer in zip(
+            posting.others, answers[len(posting.groups) :], strict=False
+        ):
+            if isinstance(answer, StoreError):
+                self._refused(answer)
+                self._others.append((op, place))
+            else:
+                free.append(place)
+                if not answer:
+                    lost.append("")
+        # After a resend "not yours" mostly means "done already": the first try got through.
+        if lost and not self._resent:
+            entries = " ".join(filter(None, lost[:10]))
+            log.warning("lost lease jobs=%d entries=%s", len(lost), entries)
+        self._resent = False
+        return free
+
+    def put_back(self, posting: Posting) -> None:
+        """Keep what was on its way when the connection was cut; it will be sent again."""
+        for queue, batch in reversed(posting.groups):
+            self._done[queue].extendleft(reversed(batch))
+        self._others.extendleft(reversed(posting.others))
+        self._resent = True
+
+    def entries(self) -> set[bytes]:
+        """Return the entries whose outcome is still here."""
+        found = {done[0] for queue in self._done.values() for done in list(queue)}
+        for op, _ in list(self._others):
+            found.update(word for word in op.words if isinstance(word, bytes) and b"-" in word)
+        return found
+
+    def _newest(self, queue: str, batch: list[Done]) -> bytes:
+        return self.newest.get(queue) or batch[-1][0]
+
+    def _refused(self, error: StoreError) -> None:
+        self._resent = True
+        log.error("kept outcomes error=%s", error)
+
+
+def _pop(items: "deque[Any]", most: int) -> list[Any]:
+    """Take items out one by one: another thread may append meanwhile."""
+    taken = []
+    try:
+        while len(taken) < most:
+            taken.append(items.popleft())
+    except IndexError:
+        pass
+    return taken

@@ -1,0 +1,1 @@
+"""Redis: the only package that opens a connection, names a key or sends a command."""

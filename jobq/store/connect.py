@@ -1,0 +1,83 @@
+"""Opening a connection: the socket, TLS, and the words that are said first."""
+
+import os
+import socket
+import ssl
+from collections.abc import Callable
+
+from jobq.errors import StoreUnavailable
+from jobq.store.address import Address, Tls
+from jobq.store.wire import Word
+
+Locate = Callable[[], Address]
+
+#: Seconds to wait for a connection to be accepted.
+CONNECT_TIMEOUT = 5.0
+
+#: Seconds to wait for a reply beyond the time that a command itself may block. A healthy server
+#: answers within milliseconds; a frozen one is taken for gone.
+REPLY_TIMEOUT = 5.0
+
+
+def greeting(address: Address, *, resp3: bool, name: str) -> list[tuple[Word, ...]]:
+    """Return the commands that open a session: protocol, user, database, name."""
+    words: list[tuple[Word, ...]] = []
+    if address.password is not None:
+        user = (address.username,) if address.username else ()
+        words.append(("AUTH", *user, address.password))
+    if resp3:
+        words.append(("HELLO", 3))
+    if address.db:
+        words.append(("SELECT", address.db))
+    words.append(("CLIENT", "SETNAME", name))
+    return words
+
+
+def context(tls: Tls) -> ssl.SSLContext:
+    """Return the TLS context for an address; the server's certificate is checked by default."""
+    made = ssl.create_default_context(cafile=tls.ca_file)
+    if not tls.verify or not tls.check_hostname:
+        made.check_hostname = False
+    if not tls.verify:
+        made.verify_mode = ssl.CERT_NONE
+    if tls.cert_file:
+        made.load_cert_chain(tls.cert_file, tls.key_file)
+    return made
+
+
+def dial(address: Address) -> socket.socket:
+    """Return a connected socket.
+
+    Raises:
+        StoreUnavailable: nobody answers there.
+    """
+    try:
+        if address.path:
+            sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            sock.settimeout(CONNECT_TIMEOUT)
+            sock.connect(address.path)
+            return sock
+        sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
+        keep_alive(sock)
+        if address.tls:
+            sock = context(address.tls).wrap_socket(sock, server_hostname=address.host)
+        return sock
+    except OSError as error:
+        raise unreachable(address, error) from error
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Send small commands at once, and notice a peer that has vanished."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def unreachable(address: Address, error: Exception) -> StoreUnavailable:
+    """Return the error for a server that does not answer, with its fix."""
+    why = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.errno:
+        why = os.strerror(error.errno)
+    return StoreUnavailable(
+        f"cannot reach Redis at {address.safe}: {why}. Start it there, set JOBQ_REDIS_URL to "
+        "where it is, or unset JOBQ_REDIS_URL for the embedded server."
+    )

@@ -1,0 +1,44 @@
+--[[
+Move an attempt to the dead letters: it will not run again by itself.
+
+KEYS
+  1  source   stream  where the attempt is: jobs or retries
+  2  dead     stream  dead letters
+  3  index    hash    job id -> where it is
+  4  history  hash    job id -> its attempts so far
+  5  meta     hash    counters
+  6  result   string  the result of the job
+ARGV
+  1  group     the consumer group
+  2  consumer  the worker that had it
+  3  entry     the entry it had
+  4  attempt   the delivery count that the worker was given; 0: do not compare it
+  5  id        the job's id
+  6  call      the encoded call
+  7  letter    what the dead letter says, encoded
+  8  ttl       TTL of the result in ms; 0: store none
+  9  value     the encoded failure, for those who wait for the result
+ 10  was       for what cannot be read: the id that the entry had; empty: the same
+RETURNS
+  1  buried
+  0  the worker no longer owns this attempt; nothing was done
+]]
+local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+if #held == 0 then return 0 end
+if ARGV[4] ~= '0' and held[1][4] ~= tonumber(ARGV[4]) then return 0 end
+redis.call('XLEN', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[3])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.call('XDEL', KEYS[1], ARGV[3])
+redis.call('HDEL', KEYS[4], ARGV[5])
+local entry = redis.call('XADD', KEYS[2], '*', ARGV[5], ARGV[6], 'letter', ARGV[7])
+redis.call('HSET', KEYS[3], ARGV[5], 'x' .. entry)
+if ARGV[10] ~= '' then
+  local where = redis.call('HGET', KEYS[3], ARGV[10])
+  if where and string.sub(where, 2) == ARGV[3] then redis.call('HDEL', KEYS[3], ARGV[10]) end
+end
+if tonumber(ARGV[8]) > 0 then
+  redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[8])
+end
+redis.call('HINCRBY', KEYS[5], 'dead', 1)
+return 1

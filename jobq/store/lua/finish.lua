@@ -1,0 +1,32 @@
+--[[
+Finish one succeeded later attempt: acknowledge, delete, forget, store the result.
+
+KEYS
+  1  retries  stream  calls waiting for, or in, a later attempt
+  2  index    hash    job id -> where it is
+  3  history  hash    job id -> its attempts so far
+  4  meta     hash    counters
+  5  result   string  the result of the job
+ARGV
+  1  group     the consumer group
+  2  consumer  the worker that ran it
+  3  entry     the entry it ran
+  4  attempt   the delivery count that the worker was given: the fence
+  5  id        the job's id
+  6  ttl       TTL of the result in ms; 0: store none
+  7  value     the encoded result
+RETURNS
+  1  done
+  0  the worker no longer owns this attempt; nothing was done
+]]
+local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+if #held == 0 or held[1][4] ~= tonumber(ARGV[4]) then return 0 end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.call('XDEL', KEYS[1], ARGV[3])
+redis.call('HDEL', KEYS[2], ARGV[5])
+redis.call('HDEL', KEYS[3], ARGV[5])
+if tonumber(ARGV[6]) > 0 then
+  redis.call('SET', KEYS[5], ARGV[7], 'PX', ARGV[6])
+end
+redis.call('HINCRBY', KEYS[4], 'succeeded', 1)
+return 1

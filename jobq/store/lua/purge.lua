@@ -1,0 +1,19 @@
+--[[
+Remove one dead letter for good.
+
+KEYS
+  1  dead    stream  dead letters
+  2  index   hash    job id -> where it is
+  3  result  string  the result of the job
+ARGV
+  1  id     the job's id
+  2  entry  the dead letter
+RETURNS
+  1  removed
+  0  no such dead letter
+]]
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'x' .. ARGV[2] then return 0 end
+redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[3])
+return 1

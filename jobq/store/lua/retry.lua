@@ -1,0 +1,49 @@
+--[[
+Move a first attempt that did not succeed to the retries, where the parking consumer holds it.
+
+KEYS
+  1  jobs     stream  calls waiting for, or in, their first attempt
+  2  retries  stream  calls waiting for, or in, a later attempt
+  3  due      zset    what becomes runnable when
+  4  index    hash    job id -> where it is
+  5  history  hash    job id -> its attempts so far
+  6  meta     hash    counters
+ARGV
+  1  group     the consumer group
+  2  consumer  the worker that had it
+  3  parked    the parking consumer
+  4  entry     the entry it had
+  5  id        the job's id
+  6  call      the encoded call
+  7  used      attempts used so far: 1 after a failure, 0 when it was given back unstarted
+  8  delay     ms until it becomes runnable
+  9  kind      one letter: which workers may take it
+ 10  history   its attempts so far, encoded; empty: none
+RETURNS
+  1  parked
+  0  the worker no longer owns this attempt; nothing was done
+]]
+local jobs, retries, due, group, parked = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[3]
+if #redis.call('XPENDING', jobs, group, ARGV[4], ARGV[4], 1, ARGV[2]) == 0 then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZCARD', due) -- wrong types must fail before the first write
+redis.call('XLEN', retries)
+redis.call('XACK', jobs, group, ARGV[4])
+redis.call('XDEL', jobs, ARGV[4])
+local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], 'first', ARGV[4])
+-- What a stranger added before us is parked as well: whoever takes it will bury it.
+local found = false
+while not found do
+  local read = redis.call('XREADGROUP', 'GROUP', group, parked, 'COUNT', 100, 'STREAMS', retries, '>')
+  if not read then break end
+  for _, got in ipairs(read[1][2]) do
+    if got[1] == entry then found = true else redis.call('ZADD', due, now, '?' .. got[1]) end
+  end
+end
+redis.call('XCLAIM', retries, group, parked, 0, entry, 'RETRYCOUNT', ARGV[7], 'JUSTID')
+redis.call('ZADD', due, now + tonumber(ARGV[8]), ARGV[9] .. entry)
+redis.call('HSET', KEYS[4], ARGV[5], 'r' .. entry)
+if ARGV[10] ~= '' then redis.call('HSET', KEYS[5], ARGV[5], ARGV[10]) end
+if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[6], 'retried', 1) end
+return 1

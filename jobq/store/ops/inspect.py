@@ -1,0 +1,213 @@
+"""Ops that look: one job, the numbers of a queue, dead letters, workers. None writes anything."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobq.core.job import JobState
+from jobq.core.result import state_of
+from jobq.store import keys
+from jobq.store.keys import GROUP, PARKED
+from jobq.store.ops.fetch import KINDS
+from jobq.store.wire import Op, Script, as_is, call, pairs, text
+
+_LOOK = Script("look")
+_COUNT = Script("count")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One job as it is in Redis.
+
+    Attributes:
+        state: None: there is no such job.
+        entry: the entry that it is in; empty when it has finished.
+        call: its call, encoded.
+        attempt: the attempt that runs, or the last one that ran; 0 before the first.
+        worker: the consumer that runs it.
+        due_ms: when it is to be retried, Redis time in ms.
+        enqueued_ms: when it was enqueued, Redis time in ms.
+        history: its attempts so far, encoded.
+        letter: what its dead letter says, encoded.
+        result: its result, encoded.
+    """
+
+    state: JobState | None
+    entry: str = ""
+    call: bytes | None = None
+    attempt: int = 0
+    worker: str | None = None
+    due_ms: int | None = None
+    enqueued_ms: int | None = None
+    history: bytes | None = None
+    letter: bytes | None = None
+    result: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The jobs of a queue by state.
+
+    Attributes:
+        now_ms: Redis time.
+        ready: waiting for their first attempt.
+        running: in an attempt.
+        retrying: waiting for a later attempt.
+        unknown: of these, how many wait for a worker that knows them.
+        dead: dead letters.
+        oldest_ms: when the one that has been ready for longest was added, Redis time in ms.
+        totals: what was counted since the queue exists: succeeded, retried, dead, cancelled.
+    """
+
+    now_ms: int
+    ready: int
+    running: int
+    retrying: int
+    unknown: int
+    dead: int
+    oldest_ms: int | None
+    totals: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEntry:
+    """A dead letter as Redis has it."""
+
+    entry: str
+    job_id: str
+    call: bytes
+    letter: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """A worker in the register: when it was last seen (Redis time, ms), and its record."""
+
+    name: str
+    seen_ms: int
+    record: bytes
+
+
+def look(queue: str, job_id: str) -> Op[Seen]:
+    """Look at one job."""
+    every = (
+        keys.index(queue),
+        keys.result(queue, job_id),
+        keys.jobs(queue),
+        keys.retries(queue),
+        keys.dead(queue),
+        keys.due(queue),
+        keys.history(queue),
+    )
+    return call(_LOOK, every, (GROUP, job_id, KINDS), _seen)
+
+
+def result(queue: str, job_id: str) -> Op[bytes | None]:
+    """Read the result of a job, if it has finished."""
+    return Op(("GET", keys.result(queue, job_id)), as_is)
+
+
+def count(queue: str) -> Op[Counted]:
+    """Count the jobs of a queue by state, in constant time."""
+    every = (
+        keys.jobs(queue),
+        keys.retries(queue),
+        keys.dead(queue),
+        keys.due(queue),
+        keys.index(queue),
+        keys.meta(queue),
+    )
+    return call(_COUNT, every, (GROUP, PARKED), _counted)
+
+
+def queues() -> Op[list[str]]:
+    """List the names of all queues that were ever used."""
+    return Op(("SMEMBERS", keys.QUEUES), lambda reply: sorted(map(text, reply)))
+
+
+def letters(queue: str, *, before: str = "+", limit: int = 100) -> Op[list[DeadEntry]]:
+    """List dead letters, the newest first.
+
+    Args:
+        before: ``+``, or ``(`` and the last entry of the page before.
+        limit: how many at most.
+    """
+    return Op(("XREVRANGE", keys.dead(queue), before, "-", "COUNT", limit), _dead_entries)
+
+
+def letter(queue: str, entry: str) -> Op[list[DeadEntry]]:
+    """Read one dead letter."""
+    return Op(("XRANGE", keys.dead(queue), entry, entry), _dead_entries)
+
+
+def workers() -> Op[list[Presence]]:
+    """List the workers in the register."""
+    return Op(("HGETALL", keys.WORKERS), _presences)
+
+
+def _seen(reply: Any) -> Seen:
+    where, fields, consumer, _idle, count, due_ms, history, ended = reply
+    if not where:
+        return Seen(state_of(ended) if ended else None, result=ended)
+    letter_of_place, entry = where[:1], where[1:].decode()
+    known = _named(fields or [])
+    first = known.get("first", entry.encode())
+    if letter_of_place == b"x":
+        return Seen(
+            JobState.DEAD, entry, known.get("call"), letter=known.get("letter"), result=ended
+        )
+    parked = consumer is not None and text(consumer) == PARKED
+    running = consumer is not None and not parked
+    waiting = JobState.RETRYING if letter_of_place == b"r" else JobState.READY
+    return Seen(
+        JobState.RUNNING if running else waiting,
+        entry,
+        known.get("call"),
+        attempt=count,
+        worker=text(consumer) if running else None,
+        due_ms=due_ms if due_ms >= 0 else None,
+        enqueued_ms=int(first.split(b"-")[0]),
+        history=history or known.get("history"),
+    )
+
+
+def _named(fields: list[bytes]) -> dict[str, bytes]:
+    """Return the fields of an entry by name; the first is the job's id and its call."""
+    named = {text(fields[i]): fields[i + 1] for i in range(2, len(fields) - 1, 2)}
+    if len(fields) > 1:
+        named["call"] = fields[1]
+    return named
+
+
+def _counted(reply: Any) -> Counted:
+    now_ms, live, dead, running, retrying, unknown, oldest, totals = reply
+    numbers = {name: int(value) for name, value in pairs(totals).items() if value.isdigit()}
+    return Counted(
+        now_ms=now_ms,
+        ready=max(0, live - dead - running - retrying),
+        running=running,
+        retrying=retrying,
+        unknown=unknown,
+        dead=dead,
+        oldest_ms=oldest if oldest >= 0 else None,
+        totals={
+            name: numbers.get(name, 0) for name in ("succeeded", "retried", "dead", "cancelled")
+        },
+    )
+
+
+def _dead_entries(reply: Any) -> list[DeadEntry]:
+    found = []
+    for entry, fields in reply or ():
+        named = _named(fields)
+        call_bytes, said = named.get("call", b""), named.get("letter", b"")
+        found.append(DeadEntry(text(entry), text(fields[0]), call_bytes, said))
+    return found
+
+
+def _presences(reply: Any) -> list[Presence]:
+    found = []
+    for name, value in pairs(reply).items():
+        seen, _, record = value.partition(b" ")
+        if seen.isdigit():
+            found.append(Presence(name, int(seen), record))
+    return sorted(found, key=lambda one: one.name)

@@ -1,0 +1,45 @@
+"""Ops of a person at the desk: cancel a job, bring a dead letter back, remove one."""
+
+from jobq.core.result import CANCELLED
+from jobq.store import keys
+from jobq.store.keys import GROUP, PARKED
+from jobq.store.ops.fetch import KINDS
+from jobq.store.wire import Op, Script, call
+
+#: Seconds that the word "cancelled" is kept for those who wait for the result: as long as a
+#: result is by default.
+CANCELLED_TTL = 300.0
+
+_CANCEL = Script("cancel")
+_REVIVE = Script("revive")
+_PURGE = Script("purge")
+
+#: What `cancel` can answer.
+CANCELLED_IT, NOT_WAITING, IS_RUNNING, IS_DEAD = 1, 0, -1, -2
+
+
+def cancel(queue: str, job_id: str) -> Op[int]:
+    """Cancel a job that waits; the answer is one of the four constants of this module."""
+    every = (
+        keys.index(queue),
+        keys.jobs(queue),
+        keys.retries(queue),
+        keys.due(queue),
+        keys.history(queue),
+        keys.meta(queue),
+        keys.result(queue, job_id),
+    )
+    args = (GROUP, PARKED, job_id, int(CANCELLED_TTL * 1000), CANCELLED, KINDS)
+    return call(_CANCEL, every, args, int)
+
+
+def revive(queue: str, job_id: str, entry: str, history: bytes) -> Op[bool]:
+    """Bring a dead letter back to the end of its queue; False when it is not there."""
+    every = (keys.dead(queue), keys.jobs(queue), keys.index(queue), keys.result(queue, job_id))
+    return call(_REVIVE, every, (job_id, entry, history), bool)
+
+
+def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
+    """Remove a dead letter for good; False when it is not there."""
+    every = (keys.dead(queue), keys.index(queue), keys.result(queue, job_id))
+    return call(_PURGE, every, (job_id, entry), bool)

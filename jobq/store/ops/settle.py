@@ -1,0 +1,139 @@
+"""Ops that end an attempt: success, another attempt later, the dead letters, given back."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jobq.store import keys
+from jobq.store.keys import GROUP, PARKED
+from jobq.store.wire import Op, Script, Word, call
+
+#: Finished entries that may linger in ``jobs`` behind an old pending one before each batch pays
+#: for deleting itself: some thousands, under half a megabyte.
+LINGER = 4096
+
+_SETTLE = Script("settle")
+_FINISH = Script("finish")
+_RETRY = Script("retry")
+_PARK = Script("park")
+_BURY = Script("bury")
+
+
+class Attempt(NamedTuple):
+    """An attempt that somebody owns: where it is, and the fence.
+
+    Attributes:
+        queue: the queue's name.
+        consumer: who owns it.
+        entry: its entry.
+        job_id: its job.
+        count: 0 in ``jobs``; in ``retries`` the delivery count, which is the attempt.
+    """
+
+    queue: str
+    consumer: str
+    entry: bytes
+    job_id: bytes
+    count: int = 0
+
+
+#: A first attempt that succeeded: entry, job id, TTL of the result in ms (0: none is kept), the
+#: encoded result, and its place on the board. A bare tuple: one is made for each job.
+Done = tuple[bytes, bytes, int, bytes, int]
+
+
+def settle(queue: str, consumer: str, batch: Sequence[Done], newest: bytes) -> Op[list[bytes]]:
+    """Finish first attempts that succeeded; the answer is what the worker no longer owned.
+
+    Args:
+        newest: the last entry of ``jobs`` that this worker was given.
+    """
+    stored = [(at, done) for at, done in enumerate(batch, 1) if done[2] > 0]
+    results = [keys.result(queue, done[1].decode()) for _, done in stored]
+    args: list[Word] = [GROUP, consumer, _after(newest), LINGER, len(batch)]
+    args += [done[0] for done in batch]
+    args += [done[1] for done in batch]
+    for at, done in stored:
+        args += (at, done[2], done[3])
+    every = (keys.jobs(queue), keys.index(queue), keys.meta(queue), *results)
+    return call(_SETTLE, every, tuple(args), list)
+
+
+def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
+    """Finish a later attempt that succeeded; False when it is no longer owned."""
+    queue, consumer, entry, job_id, count = attempt
+    every = (
+        keys.retries(queue),
+        keys.index(queue),
+        keys.history(queue),
+        keys.meta(queue),
+        keys.result(queue, job_id.decode()),
+    )
+    return call(_FINISH, every, (GROUP, consumer, entry, count, job_id, ttl, value), bool)
+
+
+def retry(
+    attempt: Attempt, call_bytes: bytes, *, delay: float, kind: str, history: bytes
+) -> Op[bool]:
+    """Let another attempt follow after ``delay`` seconds; False when no longer owned."""
+    return _later(attempt, call_bytes, max(1, attempt.count), delay, kind, history)
+
+
+def release(
+    attempt: Attempt, call_bytes: bytes, *, delay: float, kind: str, history: bytes = b""
+) -> Op[bool]:
+    """Give an attempt back that was not started: nothing is counted."""
+    return _later(attempt, call_bytes, max(0, attempt.count - 1), delay, kind, history)
+
+
+def bury(
+    attempt: Attempt,
+    call_bytes: bytes,
+    letter: bytes,
+    ttl: int,
+    value: bytes,
+    *,
+    was: bytes = b"",
+) -> Op[bool]:
+    """Move an attempt to the dead letters; False when it is no longer owned.
+
+    Args:
+        ttl: of the result, in ms; 0: none is kept.
+        was: for what cannot be read, and so gets an id of its own: the id that it had.
+    """
+    queue, consumer, entry, job_id, count = attempt
+    every = (
+        keys.retries(queue) if count else keys.jobs(queue),
+        keys.dead(queue),
+        keys.index(queue),
+        keys.history(queue),
+        keys.meta(queue),
+        keys.result(queue, (was or job_id).decode("utf-8", "replace")),
+    )
+    args = (GROUP, consumer, entry, count, job_id, call_bytes, letter, ttl, value, was)
+    return call(_BURY, every, args, bool)
+
+
+def _later(
+    attempt: Attempt, call_bytes: bytes, used: int, delay: float, kind: str, history: bytes
+) -> Op[bool]:
+    queue, consumer, entry, job_id, count = attempt
+    ms = max(0, round(delay * 1000))
+    if not count:
+        first = (
+            keys.jobs(queue),
+            keys.retries(queue),
+            keys.due(queue),
+            keys.index(queue),
+            keys.history(queue),
+            keys.meta(queue),
+        )
+        args = (GROUP, consumer, PARKED, entry, job_id, call_bytes, used, ms, kind, history)
+        return call(_RETRY, first, args, bool)
+    later = (keys.retries(queue), keys.due(queue), keys.history(queue), keys.meta(queue))
+    words = (GROUP, consumer, PARKED, entry, count, used, ms, kind, job_id, history)
+    return call(_PARK, later, words, bool)
+
+
+def _after(entry: bytes) -> str:
+    ms, seq = entry.split(b"-")
+    return f"{ms.decode()}-{int(seq) + 1}"

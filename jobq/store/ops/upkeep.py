@@ -1,0 +1,103 @@
+"""Ops of a supervisor: groups, leases, dead consumers, the register of workers, wake-ups."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from jobq.store import keys
+from jobq.store.keys import GROUP, PARKED
+from jobq.store.wire import Op, Script, call, nothing, pairs, text
+
+_REGROUP = Script("regroup")
+_RENEW = Script("renew")
+_FORGET = Script("forget")
+_BEAT = Script("beat")
+_SWEEP = Script("sweep")
+
+
+class Consumer(NamedTuple):
+    """A consumer of a stream: its name, how much is pending for it, ms since it was heard of."""
+
+    name: str
+    pending: int
+    idle: int
+
+
+def regroup(queue: str) -> Op[int]:
+    """Make the consumer groups of a queue where they are missing; the same again is harmless."""
+    every = (
+        keys.jobs(queue),
+        keys.retries(queue),
+        keys.due(queue),
+        keys.index(queue),
+        keys.meta(queue),
+    )
+    return call(_REGROUP, every, (GROUP, PARKED), int)
+
+
+def renew(stream: str, consumer: str, entries: Sequence[str]) -> Op[int]:
+    """Renew the leases of these entries where the consumer still owns them."""
+    return call(_RENEW, (stream,), (GROUP, consumer, *entries), int)
+
+
+def consumers(stream: str) -> Op[list[Consumer]]:
+    """List the consumers of a stream."""
+    return Op(("XINFO", "CONSUMERS", stream, GROUP), _consumers)
+
+
+def forget(stream: str, consumer: str) -> Op[bool]:
+    """Delete a consumer that has nothing pending."""
+    return call(_FORGET, (stream,), (GROUP, consumer), bool)
+
+
+def due_soon(queue: str, count: int = 100) -> Op[list[tuple[str, float]]]:
+    """List the retries that are due first: the letter of their kind, and Redis time in ms."""
+    return Op(("ZRANGE", keys.due(queue), 0, count - 1, "WITHSCORES"), _letters)
+
+
+def acknowledge(stream: str, entry: bytes) -> Op[int]:
+    """Drop an entry from the pending list that exists there only: its body was deleted."""
+    return Op(("XACK", stream, GROUP, entry), int)
+
+
+def beat(name: str, record: bytes, silent: float) -> Op[int]:
+    """Say that a worker lives; the answer is Redis time in ms.
+
+    Args:
+        silent: seconds after which those who said nothing are forgotten.
+    """
+    return call(_BEAT, (keys.WORKERS,), (name, record, int(silent * 1000)), int)
+
+
+def leave(name: str) -> Op[int]:
+    """Take a worker off the register."""
+    return call(_BEAT, (keys.WORKERS,), (name, "", 0), int)
+
+
+def sweep_lanes(queue: str, cursor: str, age: float) -> Op[str]:
+    """Forget lanes that were silent for ``age`` seconds; the answer is the next cursor."""
+    return call(_SWEEP, (keys.lanes(queue),), (cursor, int(age * 1000)), text)
+
+
+def time_ms() -> Op[int]:
+    """Ask for Redis time in ms."""
+    return Op(("TIME",), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)
+
+
+def client_id() -> Op[int]:
+    """Ask how Redis knows this connection."""
+    return Op(("CLIENT", "ID"), int)
+
+
+def unblock(client: int) -> Op[None]:
+    """End another connection's blocking read as if its time had passed; nothing is lost."""
+    return Op(("CLIENT", "UNBLOCK", client), nothing)
+
+
+def _consumers(reply: Any) -> list[Consumer]:
+    rows = [pairs(row) for row in reply]
+    return [Consumer(text(row["name"]), int(row["pending"]), int(row["idle"])) for row in rows]
+
+
+def _letters(reply: Any) -> list[tuple[str, float]]:
+    flat = [item for pair in reply for item in pair] if reply and type(reply[0]) is list else reply
+    return [(text(flat[i])[:1], float(flat[i + 1])) for i in range(0, len(flat), 2)]

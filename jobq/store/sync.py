@@ -1,0 +1,274 @@
+"""Carrying ops to Redis from blocking code: one connection, and a pool of them.
+
+Guarantees:
+    * an op that is sent again after a cut carries the same words, so that Redis can tell;
+    * a connection that was interrupted between a command and its reply is never used again.
+"""
+
+import contextlib
+import os
+import random
+import socket
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import hiredis
+
+from jobq.core.clock import Clock, SystemClock
+from jobq.errors import StoreError, StoreUnavailable
+from jobq.store.address import Address
+from jobq.store.connect import REPLY_TIMEOUT, Locate, dial, greeting, unreachable
+from jobq.store.wire import Lane, Op, Word, error_of, pack
+
+T = TypeVar("T")
+
+#: Seconds that an operation goes on trying over a cut connection before it raises.
+PATIENCE = 5.0
+
+#: Seconds before the first new attempt to connect, doubled up to the last, with full jitter.
+BACKOFF = (0.05, 1.0)
+
+_MORE = object()
+
+
+class Connection:
+    """One socket to Redis, opened when it is first needed and again after a cut.
+
+    Attributes:
+        lane: what Redis knows this producer by, over reconnects.
+        address: where it is, or was last, connected.
+    """
+
+    def __init__(self, locate: Locate, *, name: str = "jobq", resp3: bool = False) -> None:
+        self.lane = Lane(os.urandom(8).hex())
+        self._locate = locate
+        self._name = name
+        self._resp3 = resp3
+        self._sock: socket.socket | None = None
+        self._reader: Any = None
+        self._timeout = 0.0
+        self._pushes: deque[list[Any]] = deque()
+        self.address: Address | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a socket; it may be dead all the same."""
+        return self._sock is not None
+
+    def open(self) -> None:
+        """Connect and greet, unless that is done.
+
+        Raises:
+            StoreUnavailable: nobody answers there.
+            StoreDenied: the password is wrong.
+        """
+        if self._sock is not None:
+            return
+        address = self._locate()
+        self._sock = dial(address)
+        self.address = address
+        self._timeout = 0.0
+        self._reader = hiredis.Reader(notEnoughData=_MORE)
+        self._pushes.clear()
+        replies = self._trip(greeting(address, resp3=self._resp3, name=self._name), 0.0)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                self.close()
+                raise error_of(reply)
+
+    def close(self) -> None:
+        """Close the socket; the next operation opens a new one."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.close()
+            self._sock = None
+
+    def exchange(self, ops: Sequence[Op[Any]]) -> list[Any]:
+        """Send ops in one write and return what each came to: its answer, or a StoreError.
+
+        Raises:
+            StoreUnavailable: the connection was cut; any of the ops may have been executed.
+        """
+        return self._exchange(ops, [self.lane.stamp(op) for op in ops])
+
+    def run(self, op: Op[T], *, patience: float = PATIENCE, clock: Clock = SystemClock()) -> T:
+        """Run an op; over cuts, send it again until it is answered.
+
+        Args:
+            op: one that is harmless when repeated.
+            patience: seconds after which a cut is raised.
+            clock: what measures them.
+
+        Raises:
+            StoreError: Redis refused, or cannot be reached.
+        """
+        words = [self.lane.stamp(op)]
+        deadline = clock.monotonic() + patience
+        pause, most = BACKOFF
+        while True:
+            try:
+                answer = self._exchange((op,), words)[0]
+                if not isinstance(answer, StoreUnavailable):
+                    break
+            except StoreUnavailable as error:
+                answer = error
+            left = deadline - clock.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(left, pause * random.uniform(0.5, 1.0)))  # noqa: S311  jitter
+            pause = min(most, 2 * pause)
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
+
+    def wait_push(self, timeout: float) -> bool:
+        """Wait for something that Redis sends unasked; False when nothing came in time.
+
+        Raises:
+            StoreUnavailable: the connection was cut.
+        """
+        if self._pushes:
+            self._pushes.popleft()
+            return True
+        try:
+            self._set_timeout(max(timeout, 0.001))
+            while self._reader.gets() is _MORE:  # no command is out: what comes is a push
+                self._read_some()
+        except TimeoutError:
+            return False
+        except OSError as error:
+            raise self._cut(error) from error
+        return True
+
+    def _exchange(self, ops: Sequence[Op[Any]], words: list[tuple[Word, ...]]) -> list[Any]:
+        self.open()
+        replies = self._trip(words, sum(op.block for op in ops))
+        answers: list[Any] = []
+        unknown = []
+        for at, (op, reply) in enumerate(zip(ops, replies, strict=True)):
+            if isinstance(reply, Exception):
+                answers.append(error_of(reply))
+                if answers[-1].code == "NOSCRIPT":
+                    unknown.append(at)
+            else:
+                answers.append(op.parse(reply))
+        if unknown:
+            self._teach([ops[at] for at in unknown])
+            # NOSCRIPT says that nothing was done: a new sequence number, or what was sent
+            # after it would make it look like a resend.
+            again = [ops[at] for at in unknown]
+            for at, answer in zip(unknown, self.exchange(again), strict=True):
+                answers[at] = answer
+        return answers
+
+    def _teach(self, ops: Sequence[Op[Any]]) -> None:
+        scripts = {op.script.sha: op.script for op in ops if op.script}
+        for reply in self._trip([("SCRIPT", "LOAD", s.text) for s in scripts.values()], 0.0):
+            if isinstance(reply, Exception):
+                raise error_of(reply)
+
+    def _trip(self, words: list[tuple[Word, ...]], block: float) -> list[Any]:
+        sock = self._sock
+        if sock is None:
+            raise StoreUnavailable("the connection is closed")
+        try:
+            self._set_timeout(block + REPLY_TIMEOUT)
+            sock.sendall(pack(words[0]) if len(words) == 1 else b"".join(map(pack, words)))
+            return [self._read() for _ in words]
+        except OSError as error:
+            raise self._cut(error) from error
+        except BaseException:  # between a command and its reply: nothing else may read that
+            self.close()
+            raise
+
+    def _read(self) -> Any:
+        gets = self._reader.gets
+        while True:
+            reply = gets()
+            if reply is _MORE:
+                self._read_some()
+            elif isinstance(reply, hiredis.PushNotification):
+                self._pushes.append(reply)
+            else:
+                return reply
+
+    def _read_some(self) -> None:
+        assert self._sock is not None
+        data = self._sock.recv(65536)
+        if not data:
+            raise ConnectionResetError("Redis closed the connection")
+        self._reader.feed(data)
+
+    def _set_timeout(self, seconds: float) -> None:
+        if seconds != self._timeout and self._sock is not None:
+            self._sock.settimeout(seconds)
+            self._timeout = seconds
+
+    def _cut(self, error: OSError) -> StoreUnavailable:
+        self.close()
+        assert self.address is not None
+        return unreachable(self.address, error)
+
+
+class Store:
+    """Redis for blocking code: a pool of connections, safe to share between threads and forks.
+
+    Args:
+        locate: where Redis is; asked again at each connect.
+        patience: seconds that an operation goes on trying over a cut.
+    """
+
+    def __init__(self, locate: Locate, *, patience: float = PATIENCE) -> None:
+        self.locate = locate
+        self.patience = patience
+        self._idle: deque[Connection] = deque()
+        self._listening: deque[Connection] = deque()
+        _stores.add(self)
+
+    def run(self, op: Op[T]) -> T:
+        """Run an op. See `Connection.run`."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = Connection(self.locate)
+        try:
+            return connection.run(op, patience=self.patience)
+        finally:
+            self._idle.append(connection)
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[Connection]:
+        """Lend a connection on which Redis tells when keys that were read have changed."""
+        try:
+            connection = self._listening.pop()
+        except IndexError:
+            connection = Connection(self.locate, resp3=True)
+        try:
+            yield connection
+        finally:
+            self._listening.append(connection)
+
+    def close(self) -> None:
+        """Close all idle connections; the store can be used again."""
+        for pool in (self._idle, self._listening):
+            while pool:
+                pool.pop().close()
+
+    def forget(self) -> None:
+        """After a fork: leave the parent's sockets and lanes to the parent."""
+        self._idle = deque()
+        self._listening = deque()
+
+
+_stores: "weakref.WeakSet[Store]" = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for store in list(_stores):
+        store.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)

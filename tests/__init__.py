@@ -1,0 +1,1 @@
+"""The tests. This file makes `tests.support` importable; the folders below need none."""
