@@ -181,6 +181,8 @@ def _import(name: str, place: Place) -> ModuleType:
 
 def _no_module(name: str, place: Place) -> str:
     parent, _, last = name.rpartition(".")
+    if hasattr(sys.modules.get(parent), last):
+        return f"{name!r} (from {place.source}) is no module. Did you mean {parent}:{last}?"
     near = get_close_matches(last, _modules_beside(parent, place), n=1)
     guess = f" Did you mean {f'{parent}.' if parent else ''}{near[0]}?" if near else ""
     return (

@@ -17,13 +17,11 @@ from jobq.cli.options import (
     redis_options,
     yes_option,
 )
-from jobq.cli.output import ago, clean, count, say, table
+from jobq.cli.output import ago, clean, columns, cut, say, table
 from jobq.client.desk import Changes, Desk, Selection
 
 #: Dead letters that are named before they are changed; the rest is counted.
 _MOST_NAMED = 10
-
-_WHAT = "dead letter"
 
 
 @click.group()
@@ -69,7 +67,7 @@ def list_command(
     )
     total = desk.select(queue).count if len(letters) == limit else limit
     if total > limit:
-        say(f"{limit:,} of {count(total, _WHAT)}. More: --limit {min(total, 10 * limit)}", err=True)
+        say(f"{limit:,} of {_letters(total)}. More: --limit {min(total, 10 * limit)}", err=True)
     say("Details: jobq dlq show ID    Run again: jobq dlq retry ID", err=True)
 
 
@@ -109,7 +107,7 @@ def retry_command(
     """Put dead letters back into their queues: they start afresh, with their history kept."""
     desk = open_desk(url, app)
     which = _chosen(desk, job_ids, everything, queue)
-    if not _agreed(desk, which, "Retry", queue, yes=yes):
+    if not _agreed(desk, which, "Retry {}?", queue, yes=yes):
         return Code.ERROR
     return _told(desk.retry(which, queue), "retried", queue)
 
@@ -131,7 +129,7 @@ def purge_command(
     """Remove dead letters for good."""
     desk = open_desk(url, app)
     which = _chosen(desk, job_ids, everything, queue)
-    if not _agreed(desk, which, "Remove for good", queue, yes=yes):
+    if not _agreed(desk, which, "Remove {} for good?", queue, yes=yes):
         return Code.ERROR
     return _told(desk.purge(which, queue), "purged", queue)
 
@@ -171,7 +169,7 @@ def _chosen(
 def _agreed(
     desk: Desk,
     which: Selection | tuple[str, ...],
-    verb: str,
+    question: str,
     queue: str | None,
     *,
     yes: bool,
@@ -187,10 +185,10 @@ def _agreed(
         named = list(islice((one for one in found if one is not None), _MOST_NAMED))
     for one in named:
         what = f"{one.id}  {call_text(one.call)}  {failure_text(one.failure)}"
-        say(f"  {clean(what)}", err=True)
+        say(f"  {cut(clean(what), columns() - 2)}", err=True)
     if number > len(named):
         say(f"  … and {number - len(named):,} more", err=True)
-    if confirm(f"{verb}: {count(number, _WHAT)}{_in(queue)}?", yes=yes):
+    if confirm(question.format(_letters(number) + _in(queue)), yes=yes):
         return True
     say("Nothing was changed.", err=True)
     return False
@@ -198,7 +196,7 @@ def _agreed(
 
 def _told(changes: Changes, done: str, queue: str | None) -> int:
     """Say what was done on stdout, what could not be on stderr; return the exit code."""
-    say(f"{count(changes.done, _WHAT)} {done}.")
+    say(f"{_letters(changes.done)} {done}.")
     for refusal in changes.refused:
         say(f"jobq: {clean(refusal.id)} cannot be retried: {clean(refusal.why)}", err=True)
     if changes.refusals > len(changes.refused):
@@ -215,6 +213,10 @@ def _missing(job_ids: tuple[str, ...], queue: str | None) -> str:
     one = "no dead letter" if len(job_ids) == 1 else "no dead letters"
     where = f" --queue {queue}" if queue else ""
     return f"{one} {names}{_in(queue)}\nfix: jobq dlq list{where} shows those there are"
+
+
+def _letters(number: int) -> str:
+    return f"{number:,} dead letter" + ("" if number == 1 else "s")
 
 
 def _in(queue: str | None) -> str:

@@ -16,8 +16,13 @@ from jobq.cli.output import clean, say
 from jobq.client.options import CallOptions
 from jobq.errors import OptionError
 
+_EXAMPLE = """\b
+For example:
+  jobq enqueue mail.send --args '["ada@example.org"]' --kwargs '{"subject": "Hi"}'
+"""
 
-@click.command()
+
+@click.command(epilog=_EXAMPLE)
 @click.argument("name", type=redis_text)
 @click.option("--args", "args", type=json_array, metavar="JSON", default="[]", help="A JSON array.")
 @click.option(
@@ -47,20 +52,16 @@ def enqueue(
     app: str | None,
     **options: object,
 ) -> None:
-    r"""Enqueue a call of the job function NAME, such as mail.send.
+    """Enqueue a call of the job function NAME, such as mail.send.
 
     It need not be importable here; with --app it is, and its queue and signature are used.
-
-    \b
-        jobq enqueue mail.send --args '["ada@example.org"]' --kwargs '{"subject": "Hi"}'
     """
     given: CallOptions = {key: one for key, one in options.items() if one is not None}  # type: ignore[assignment]
     found = open_app(url, app)
     try:
-        call = found.options(**given)
+        handle = found.options(**given).send(name, *args, **kwargs)
     except OptionError as error:
         raise click.UsageError(str(error).partition(": ")[2] or str(error)) from error
-    handle = call.send(name, *args, **kwargs)
     if as_json:
         click.echo(shapes.dump({"id": handle.id, "job": name, "queue": handle.queue}))
     else:

@@ -46,7 +46,8 @@ def report(error: BaseException, *, debug: bool) -> int:
         click.echo("".join(traceback.format_exception(error)), err=True)
     match error:
         case BrokenPipeError():
-            return _pipe_closed()
+            _drop_output()
+            return Code.PIPE_CLOSED
         case click.exceptions.Abort():
             return _aborted(error)
         case click.UsageError():
@@ -58,6 +59,10 @@ def report(error: BaseException, *, debug: bool) -> int:
         case JobqError():
             _complain(str(error) or type(error).__doc__ or type(error).__name__)
             return _code_of(error)
+        case OSError():  # a full disk, a directory that is gone
+            _complain(str(error))
+            _drop_output()
+            return Code.ERROR
     raise error
 
 
@@ -83,11 +88,10 @@ def _aborted(error: click.exceptions.Abort) -> Code:
     return Code.INTERRUPTED
 
 
-def _pipe_closed() -> Code:
-    # What is still buffered for the closed pipe would make the interpreter complain at its end.
+def _drop_output() -> None:
+    """Drop what is still buffered: at its end, the interpreter would try and complain again."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except (BrokenPipeError, ValueError):
+        except (OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    return Code.PIPE_CLOSED

@@ -15,7 +15,9 @@ PATIENCE: Final = 0.5
 
 
 def open_app(url: str | None, app: str | None) -> JobQ:
-    """Return an app to reach Redis with, until the command ends; no user code is imported unless ``--app`` says so.
+    """Return an app to reach Redis with, until the command ends.
+
+    No user code is imported, unless ``--app`` says so.
 
     Raises:
         click.UsageError: both were given, or that is no URL of a Redis.

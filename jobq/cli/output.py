@@ -22,9 +22,9 @@ _STYLES: Final = {"bold": "1", "red": "31", "dim": "2"}
 #: Escape sequences: CSI, then strings (OSC, DCS, SOS, PM, APC) up to their end, then two-byte ones;
 #: ECMA-48, with the one-byte forms of C1.
 _ESCAPES: Final = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-~]"
+    r"(?:\x1b\[|\x9b)[0-?]*+[ -/]*+[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*+(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*+[0-~]"
 )
 #: Invisible characters that reorder or hide text: control (Cc), format (Cf: bidi overrides and
 #: isolates, zero width), surrogates, line and paragraph separators.
@@ -105,16 +105,16 @@ def table(
         heads: the names of the columns.
         rows: their cells; cleaned here.
         right: the columns of numbers.
-        cuttable: the columns that may be cut, those that are cut first coming first.
+        cuttable: the columns that may be cut; the widest of them is cut first.
     """
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max(map(width, column)) for column in zip(heads, *cells, strict=True)]
-    excess = sum(widths) + GAP * (len(heads) - 1) - columns()
-    for name in cuttable:
-        at = heads.index(name)
-        less = max(0, min(excess, widths[at] - max(NARROW, width(name))))
-        widths[at] -= less
-        excess -= less
+    least = {heads.index(name): max(NARROW, width(name)) for name in cuttable}
+    for _ in range(sum(widths) + GAP * (len(heads) - 1) - columns()):
+        widest = max(least, key=lambda at: widths[at] - least[at], default=None)
+        if widest is None or widths[widest] <= least[widest]:
+            break
+        widths[widest] -= 1
     for number, row in enumerate([list(heads), *cells]):
         parts = []
         for name, cell, most in zip(heads, row, widths, strict=True):
@@ -127,10 +127,10 @@ def table(
 
 def facts(pairs: Sequence[tuple[str, str]]) -> None:
     """Write names and values, one a line; what has no value is left out."""
-    most = max((width(name) for name, _ in pairs), default=0)
-    for name, value in pairs:
-        if value:
-            say(f"{paint(name.ljust(most), 'bold')}  {clean(value)}")
+    shown = [(name, value) for name, value in pairs if value]
+    most = max((width(name) for name, _ in shown), default=0)
+    for name, value in shown:
+        say(f"{paint(name.ljust(most), 'bold')}  {clean(value)}")
 
 
 def ago(moment: datetime | None, now: datetime) -> str:
@@ -148,8 +148,3 @@ def ago(moment: datetime | None, now: datetime) -> str:
 def utc(moment: datetime | None) -> str:
     """Write a moment in UTC; empty for none."""
     return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def count(number: int, what: str) -> str:
-    """Write ``1 dead letter``, ``1,204 dead letters``."""
-    return f"{number:,} {what}" + ("" if number == 1 else "s")

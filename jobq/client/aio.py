@@ -36,8 +36,9 @@ class AsyncSide:
                     ended = waiting.of_look(seen.state, seen.result, seen.letter, clock.monotonic())
                 if ended is not None:
                     return ended.value
+                pause = waiting.pause(clock.monotonic())
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(waiting.pause(clock.monotonic())):
+                    async with asyncio.timeout(pause):
                         await event.wait()
         finally:
             store.unwatch(keys.result(queue, job_id), event)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Plain = TypeVar("Plain")
 
 
 class JobDecorator(Protocol):
@@ -148,8 +149,8 @@ class JobQ:
         cls: type[T],
         *,
         name: str,
-        encode: Callable[[T], object],
-        decode: Callable[[object], T],
+        encode: Callable[[T], Plain],
+        decode: Callable[[Plain], T],
     ) -> None:
         """Let values of a type of your own travel; workers need the same line.
 

@@ -36,5 +36,6 @@ def wait(
                 ended = waiting.of_look(seen.state, seen.result, seen.letter, clock.monotonic())
             if ended is not None:
                 return ended.value
+            pause = waiting.pause(clock.monotonic())
             with suppress(StoreUnavailable):  # cut: the next turn connects again
-                connection.wait_push(waiting.pause(clock.monotonic()))
+                connection.wait_push(pause)

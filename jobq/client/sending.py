@@ -1,15 +1,14 @@
 """How calls become jobs: checked, encoded, named; the same for one and many, sync and async."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Final, cast
 
 from jobq.client.producer import Producer
 from jobq.client.shape import Shape
 from jobq.core.ids import make_job_id
 from jobq.core.options import CALL_OPTIONS, UNSET, parse_options, to_headers
-from jobq.errors import ArgumentError, DuplicateJob, OptionError, StoreError
+from jobq.errors import ArgumentError, DuplicateJob, EnqueueError, OptionError, StoreError
 from jobq.store.ops.enqueue import MOST_CALLS, enqueue, enqueue_many, enqueue_unique
 from jobq.store.wire import Op
 
@@ -99,15 +98,8 @@ class Sending:
             raise
         return [job_id for job_id, _ in ready]
 
-    def _prepare(
-        self, args: tuple[object, ...], kwargs: dict[str, object]
-    ) -> tuple[str, Op[int]]:
-        shape = self.shape
-        if shape is not None:
-            shape.check(args, kwargs)
-        blob = self.producer.codec.encode_call(
-            self.name, args, kwargs, self.headers, None if shape is None else shape.describe
-        )
+    def _prepare(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[int]]:
+        blob = self._encode(args, kwargs)
         if self.job_id is not None:
             # A bool is an int, which Op cannot know.
             unique = cast("Op[int]", enqueue_unique(self.queue, self.job_id, blob))
@@ -125,44 +117,34 @@ class Sending:
             raise OptionError(
                 f"{self.name}.map(): option 'job_id' belongs to a single call; use .delay()"
             )
-        encode = self._encoder()
-        return [(make_job_id(), encode(arguments)) for arguments in calls]
+        ready: list[_Ready] = []
+        try:
+            for arguments in calls:
+                args, kwargs = _taken_apart(arguments)
+                ready.append((make_job_id(), self._encode(args, kwargs)))
+        except EnqueueError as error:
+            error.args = (f"map(): calls[{len(ready)}]: {error}",)
+            raise
+        return ready
 
-    def _encoder(self) -> Callable[[Arguments], bytes]:
-        """Return what encodes the calls of one map, in turn."""
-        shape, name, headers = self.shape, self.name, self.headers
-        encode_call = self.producer.codec.encode_call
-        numbers = count()
-        number = 0
-
-        def describe(place: int | str) -> str:
-            told = repr(place) if shape is None else shape.describe(place)
-            return f"call {number} of map(), {told}"
-
-        def encode(arguments: Arguments) -> bytes:
-            nonlocal number
-            number = next(numbers)
-            args, kwargs = _taken_apart(arguments, name, number)
-            if shape is not None:
-                try:
-                    shape.check(args, kwargs)
-                except ArgumentError as error:
-                    raise ArgumentError(f"call {number} of map(): {error}") from None
-            return encode_call(name, args, kwargs, headers, describe)
-
-        return encode
+    def _encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bytes:
+        shape = self.shape
+        if shape is None:
+            return self.producer.codec.encode_call(self.name, args, kwargs, self.headers)
+        shape.check(args, kwargs)
+        return self.producer.codec.encode_call(
+            self.name, args, kwargs, self.headers, shape.describe
+        )
 
 
-def _taken_apart(
-    arguments: object, name: str, number: int
-) -> tuple[Sequence[object], Mapping[str, object]]:
+def _taken_apart(arguments: object) -> tuple[tuple[object, ...], Mapping[str, object]]:
     if isinstance(arguments, tuple):
         return arguments, {}
     if isinstance(arguments, Mapping):
         return (), arguments
     raise ArgumentError(
-        f"{name}.map(): call {number} is a {type(arguments).__name__}; each call is a tuple of "
-        "its arguments, such as (value,), or a dict of them by name"
+        f"a {type(arguments).__name__}; each call is a tuple of its arguments, such as (value,), "
+        "or a dict of them by name"
     )
 
 

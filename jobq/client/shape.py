@@ -21,7 +21,7 @@ class Shape:
         layout: its signature.
     """
 
-    __slots__ = ("_free", "_layout", "_most", "_name", "_needed", "_positions", "_refusal")
+    __slots__ = ("_free", "_layout", "_most", "_name", "_needed", "_positions", "_refusal", "_rest")
 
     def __init__(self, name: str, qualname: str, layout: Signature) -> None:
         parameters = list(layout.parameters.values())
@@ -29,6 +29,8 @@ class Shape:
         self._name = name
         self._layout = layout
         self._positions = [one.name for one in places]
+        rest = [one.name for one in parameters if one.kind is Parameter.VAR_POSITIONAL]
+        self._rest = rest[0] if rest else ""
         self._refusal = _refusal(qualname, parameters)
         #: The most arguments by position that can be decided without `Signature.bind`.
         self._most = -1 if self._refusal else len(places)
@@ -56,16 +58,15 @@ class Shape:
         self._bind(args, kwargs)
 
     def describe(self, place: int | str) -> str:
-        """Return what to call an argument in a message.
+        """Return the name of an argument, for a message.
 
         Args:
             place: its position, or its name.
         """
         if isinstance(place, str):
-            return f"argument {place!r}"
-        if place < len(self._positions):
-            return f"argument {self._positions[place]!r}"
-        return f"argument {place + 1}"
+            return place
+        beyond = place - len(self._positions)
+        return self._positions[place] if beyond < 0 else f"*{self._rest}[{beyond}]"
 
     def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         if self._refusal:

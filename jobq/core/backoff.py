@@ -108,9 +108,7 @@ class Custom:
 Backoff = Exponential | Fixed | Custom
 
 
-def delay(
-    backoff: Backoff, attempt: int, error: BaseException, rng: Callable[[], float]
-) -> float:
+def delay(backoff: Backoff, attempt: int, error: BaseException, rng: Callable[[], float]) -> float:
     """Return the delay before the next attempt.
 
     Args:
@@ -190,9 +188,7 @@ def from_wire(data: object) -> Backoff:
     """
     match data:
         case ["e", base, cap, float(factor), bool(jitter)]:
-            return Exponential(
-                seconds(base, what="base"), seconds(cap, what="cap"), factor, jitter
-            )
+            return Exponential(seconds(base, what="base"), seconds(cap, what="cap"), factor, jitter)
         case ["f", *delays]:
             return Fixed(tuple(seconds(delay, what="delay") for delay in delays))
     raise OptionError(f"the backoff of a call is unreadable: {str(data)[:80]}")

@@ -191,9 +191,7 @@ class Codec:
         try:
             if len(blob) > SCAN_FROM:
                 scan(blob)
-            value: object = _unpackb(
-                blob, strict_map_key=False, timestamp=3, ext_hook=self._hook
-            )
+            value: object = _unpackb(blob, strict_map_key=False, timestamp=3, ext_hook=self._hook)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  as in decode_call

@@ -101,6 +101,8 @@ def _moment(iso: str, value: datetime | time, offset: timedelta | None) -> bytes
             iso = f"{_without_offset(value)}[{key}]"
         elif offset is None:
             raise Unfit("Its tzinfo gives no offset; use a zoneinfo.ZoneInfo.")
+        elif offset.microseconds:  # fromisoformat() of CPython loses those below a second
+            raise Unfit("Its offset from UTC is not of whole seconds; use a zoneinfo.ZoneInfo.")
     return (f"{iso}/1" if value.fold else iso).encode()
 
 

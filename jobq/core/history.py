@@ -20,8 +20,8 @@ MAX_ERROR_CHARS: Final = 200
 _FORMAT: Final = 1
 _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 #: The most bytes of a history: that many attempts at 4 bytes a character.
-MAX_HISTORY_BYTES: Final = 4 * MAX_ATTEMPTS * (
-    MAX_TRACEBACK_CHARS + MAX_MESSAGE_CHARS + MAX_ERROR_CHARS + 50
+MAX_HISTORY_BYTES: Final = (
+    4 * MAX_ATTEMPTS * (MAX_TRACEBACK_CHARS + MAX_MESSAGE_CHARS + MAX_ERROR_CHARS + 50)
 )
 
 

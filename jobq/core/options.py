@@ -42,9 +42,7 @@ DECLARATION_OPTIONS: Final = frozenset(
     ("name", "queue", "retries", "backoff", "retry_on", "no_retry_on", "timeout", "result_ttl")
 )
 #: What one call takes: only what can travel with it.
-CALL_OPTIONS: Final = frozenset(
-    ("queue", "retries", "backoff", "timeout", "result_ttl", "job_id")
-)
+CALL_OPTIONS: Final = frozenset(("queue", "retries", "backoff", "timeout", "result_ttl", "job_id"))
 #: What an app takes as defaults for all its job functions.
 APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name"}
 

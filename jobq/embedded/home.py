@@ -43,9 +43,9 @@ def prepare_home(home: Path) -> None:
     """
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found, names = home.stat(), {entry.name for entry in home.iterdir()}
-        if found.st_uid == os.geteuid() and not names:
-            (home / ".gitignore").write_text("*\n", encoding="ascii")
+        found = home.stat()
+        if found.st_uid == os.geteuid():
+            _close_to_others(home, stat.S_IMODE(found.st_mode))
     except OSError as error:
         raise ServerError(
             f"cannot make {home} for the embedded server: {error.strerror}. Set JOBQ_HOME to a "
@@ -57,13 +57,20 @@ def prepare_home(home: Path) -> None:
             "embedded server is one user's: set JOBQ_HOME to a directory of your own, or "
             "JOBQ_REDIS_URL to a server that both users reach."
         )
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        if names - {".gitignore"} and not names & _OURS:
-            raise ServerError(
-                f"{home} holds other files and is open to other users. Set JOBQ_HOME to a "
-                f"directory for jobq alone, or make it yours: chmod 700 {home}"
-            )
-        home.chmod(0o700)
+
+
+def _close_to_others(home: Path, mode: int) -> None:
+    names = {entry.name for entry in home.iterdir()}
+    if not names:
+        (home / ".gitignore").write_text("*\n", encoding="ascii")
+    if not mode & 0o077:
+        return
+    if names - {".gitignore"} and not names & _OURS:
+        raise ServerError(
+            f"{home} holds other files and is open to other users. Set JOBQ_HOME to a "
+            f"directory for jobq alone, or make it yours: chmod 700 {home}"
+        )
+    home.chmod(0o700)
 
 
 def socket_path(home: Path) -> Path:

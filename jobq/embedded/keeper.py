@@ -28,8 +28,10 @@ from typing import NamedTuple, NoReturn
 LEASE_LOCK = "lease.lock"
 #: Held for the moment in which a user starts a keeper.
 START_LOCK = "start.lock"
-#: Held by the keeper for its whole life; its text is "pid namespace", empty after an orderly end.
+#: Held by the keeper for its whole life; its text is "pid namespace", empty before its server
+#: and after an orderly end, `GAVE_UP` where the server does not start.
 KEEPER_LOCK = "keeper.lock"
+GAVE_UP = b"gave up"
 #: Held by the keeper and, inherited, by the server: free means that no server has the data open.
 SERVER_LOCK = "server.lock"
 RECORD = "server.json"
@@ -87,7 +89,7 @@ class Events:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         for number in signals:
-            signal.signal(number, _woken)
+            signal.signal(number, lambda *_: None)  # its number is in the pipe already
         signal.set_wakeup_fd(self._write)
 
     def post(self, event: int) -> None:
@@ -121,11 +123,10 @@ class Keeper:
 
     def run(self) -> int:
         """Keep the server until nobody needs it, somebody stops it, or it cannot be started."""
-        # Not before now, when the signals are caught. A full disk must not keep the server down.
-        with suppress(OSError):
-            os.pwrite(self._keeper_lock, f"{os.getpid()} {pid_namespace()}\n".encode(), 0)
         if not self._outlive_orphan():
-            return FAILED
+            return self._release(FAILED)
+        # Not before now: signals are caught, and whatever answers a PING is this keeper's server.
+        os.pwrite(self._keeper_lock, f"{os.getpid()} {pid_namespace()}\n".encode(), 0)
         self._start()
         self._await_last_user()
         while self._exit is None:
@@ -133,13 +134,12 @@ class Keeper:
                 self._handle(event)
             if self._exit is None:
                 self._tick(time.monotonic())
-        self._release(self._exit)
-        return self._exit
+        return self._release(self._exit)
 
     def _timeout(self) -> float | None:
         times = (self._probe_at, self._restart_at, self._linger_until)
-        due = min((at for at in times if at is not None), default=None)
-        return None if due is None else max(0.0, due - time.monotonic())
+        due = [max(0.0, at - time.monotonic()) for at in times if at is not None]
+        return min(due, default=None)
 
     def _handle(self, event: int) -> None:
         if event in (signal.SIGTERM, signal.SIGINT):
@@ -202,10 +202,14 @@ class Keeper:
 
     def _start(self) -> None:
         self._restart_at = None
-        _, _, _, name, version, _, command = self._settings
+        if not self._home_is_ours():  # removed, and perhaps made again by another keeper
+            say("the directory is gone")
+            self._exit = FAILED
+            return
+        _, path, _, name, version, _, command = self._settings
         say(f"starting {name} {version} ({command[0]})")
         with suppress(OSError):  # it is there, but for a short path under a cleaned /tmp
-            os.mkdir(os.path.dirname(self._settings.socket), 0o700)
+            os.mkdir(os.path.dirname(path), 0o700)
         # A signal between fork and exec would be written to the pipe that both still share.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         keeper, child = os.getpid(), os.fork()
@@ -269,12 +273,14 @@ class Keeper:
             return False
         return os.path.samestat(there, os.fstat(self._keeper_lock))
 
-    def _release(self, code: int) -> None:
-        """Unlock in the order in which a newcomer looks, last of all the lease."""
-        if code == 0:
-            os.ftruncate(self._keeper_lock, 0)
+    def _release(self, code: int) -> int:
+        """Say how it ended, and unlock in the order in which a newcomer looks."""
+        os.ftruncate(self._keeper_lock, 0)
+        if code == FAILED:
+            os.pwrite(self._keeper_lock, GAVE_UP, 0)
         for lock in (self._server_lock, self._keeper_lock, self._lease):
             fcntl.flock(lock, fcntl.LOCK_UN)
+        return code
 
     def _write_record(self, keeper: int) -> None:
         import json  # noqa: PLC0415  1.3 MB that the keeper itself does without
@@ -364,14 +370,9 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def _woken(_number: int, _frame: object) -> None:
-    """Do nothing: the signal's number is in the pipe already."""
-
-
 def _lock_keeper() -> int | None:
     lock = open_lock(KEEPER_LOCK)
-    # Others test this lock by taking it shared for some microseconds.
-    for _ in range(50):
+    for _ in range(50):  # others test this lock by taking it shared for some microseconds
         if try_lock(lock, fcntl.LOCK_EX):
             os.ftruncate(lock, 0)
             return lock

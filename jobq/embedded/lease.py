@@ -109,6 +109,11 @@ def keeper_pid(home: Path) -> int | None:
     return int(pid)
 
 
+def keeper_works(home: Path) -> bool:
+    """Say whether a keeper has this home, and no server but its own can answer there."""
+    return keeper_lives(home) and (home / KEEPER_LOCK).stat().st_size > 0
+
+
 def keeper_lives(home: Path) -> bool:
     """Say whether a keeper has this home; the kernel knows, and forgets a dead one at once."""
     try:

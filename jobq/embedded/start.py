@@ -23,11 +23,13 @@ from jobq.embedded.home import (
     socket_path,
 )
 from jobq.embedded.keeper import Answer, ping
-from jobq.embedded.lease import Leases, keeper_lives, keeper_pid
+from jobq.embedded.lease import Leases, keeper_lives, keeper_pid, keeper_works
 from jobq.errors import ServerError
 
 #: Seconds a server may take from its start, or from the last sign that it is loading its data.
 START_LIMIT = 30.0
+#: How often one call starts a keeper; of more, none would live long either.
+MOST_STARTS = 10
 #: Seconds between two requests to the keeper to look at a server that cannot be reached.
 NUDGE_EVERY = 0.5
 #: Bytes after which the log is turned over, once, at the next start.
@@ -57,7 +59,7 @@ def ensure(home: Path | None = None, *, announce: Callable[[str], None] | None =
         prepare_home(where)
         _leases.take(where)
     path = socket_path(where)
-    if ping(str(path)) is Answer.READY and keeper_lives(where):
+    if ping(str(path)) is Answer.READY and keeper_works(where):
         return path
     attempt = _Attempt(where)
     try:
@@ -83,6 +85,7 @@ class _Attempt:
         self._clock = SystemClock()
         #: What this attempt started; None: nothing, or somebody else did.
         self.started: Binary | None = None
+        self._starts = 0
         self._nudge_at = self._clock.monotonic() + NUDGE_EVERY / 2
 
     def run(self) -> Path:
@@ -92,7 +95,7 @@ class _Attempt:
             path = socket_path(self._home)
             answer, lives = ping(str(path)), keeper_lives(self._home)
             now = self._clock.monotonic()
-            if lives and answer is Answer.READY:
+            if answer is Answer.READY and keeper_works(self._home):
                 return path
             if lives and answer is Answer.LOADING:
                 deadline = now + START_LIMIT
@@ -110,7 +113,9 @@ class _Attempt:
 
     def _start(self) -> None:
         """Start a keeper, unless somebody is doing it."""
-        if self.started:
+        # One that was killed, or stopped by somebody, is no reason to give up.
+        gave_up = self._starts and (self._home / keeper.KEEPER_LOCK).read_bytes() == keeper.GAVE_UP
+        if self.started and (gave_up or self._starts >= MOST_STARTS):
             raise ServerError(
                 f"{self.started.name} {self.started.version} ({self.started.path}) does not "
                 f"start in {self._home}.{log_tail(self._home)}"
@@ -120,7 +125,8 @@ class _Attempt:
             if keeper.try_lock(lock, fcntl.LOCK_EX):
                 try:
                     if not keeper_lives(self._home):
-                        self.started = _start_keeper(self._home)
+                        self.started = _start_keeper(self._home) or self.started
+                        self._starts += 1
                 finally:
                     # Explicitly: a child forked by another thread just now has the file open too.
                     fcntl.flock(lock, fcntl.LOCK_UN)

@@ -32,42 +32,70 @@ UNKNOWN_LIMIT: Final = 24 * 3600.0
 CRASHED: Final = "its worker died, and its attempts are used up"
 
 
+#: An entry that this worker holds, not yet read: its queue, itself, its fields, its delivery count
+#: (0 in ``jobs``), its history in ``retries``, its place on the board. A bare tuple: one is made
+#: for each job.
+Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
+
+
 class Delivery:
     """An entry handed to this worker: a call that can be made, the attempt, and the fence."""
 
-    __slots__ = (
-        "args",
-        "attempt",
-        "call",
-        "count",
-        "definition",
-        "entry",
-        "first",
-        "history",
-        "job_id",
-        "kwargs",
-        "place",
-        "policy",
-        "queue",
-    )
+    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy")
 
+    fields: list[bytes]
     definition: Definition
     policy: Policy
     args: list[Any]
     kwargs: dict[str, Any]
 
-    def __init__(
-        self, queue: str, entry: bytes, job_id: bytes, call: bytes, count: int
-    ) -> None:
-        self.queue = queue
-        self.entry = entry
-        self.job_id = job_id
-        self.call = call
-        self.count = count  # 0 in jobs; in retries the delivery count
-        self.attempt = count or 1
-        self.history: bytes | None = None
-        self.first = entry
-        self.place = 0
+    def __init__(self, item: Item) -> None:
+        self.item = item
+
+    @property
+    def queue(self) -> str:
+        """The queue that it came from."""
+        return self.item[0]
+
+    @property
+    def entry(self) -> bytes:
+        """Its entry."""
+        return self.item[1]
+
+    @property
+    def job_id(self) -> bytes:
+        """The id of the job."""
+        return self.fields[0]
+
+    @property
+    def call(self) -> bytes:
+        """The encoded call."""
+        return self.fields[1]
+
+    @property
+    def count(self) -> int:
+        """Its delivery count in ``retries``; 0 in ``jobs``."""
+        return self.item[3]
+
+    @property
+    def place(self) -> int:
+        """Where it stands on the board."""
+        return self.item[5]
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.item[3] or 1
+
+    @property
+    def first(self) -> bytes:
+        """The entry that the job had when it was enqueued."""
+        return self._more().get(b"first", self.item[1])
+
+    @property
+    def history(self) -> bytes | None:
+        """The encoded attempts so far."""
+        return self.item[4] or self._more().get(b"history")
 
     @property
     def running_job(self) -> RunningJob:
@@ -84,6 +112,10 @@ class Delivery:
     def kind(self) -> str:
         """Which workers may take it when it is to be retried."""
         return fetch.ASYNC if self.definition.is_async else fetch.SYNC
+
+    def _more(self) -> dict[bytes, bytes]:
+        fields = self.fields
+        return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
 
 
 class Attempts:
@@ -113,31 +145,25 @@ class Attempts:
         self._encode = codec.encode_value
         self._get = registry.get
 
-    def read(
-        self, queue: str, entry: bytes, fields: list[bytes] | None, count: int = 0,
-        history: bytes | None = None,
-    ) -> Delivery | Op[bool]:
-        """Make a delivery of an entry, or the op that puts away what cannot run here."""
+    def read(self, item: Item) -> Delivery | Op[bool]:
+        """Make a delivery of an item, or the op that puts away what cannot run here."""
+        fields = item[2]
         if not fields or len(fields) % 2 or not fields[0].isascii():
-            return self._bury_garbage(queue, entry, fields, count, "not the fields of a call")
-        delivery = Delivery(queue, entry, fields[0], fields[1], count)
-        if len(fields) > 2:
-            more = {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
-            delivery.first = more.get(b"first", entry)
-            history = history or more.get(b"history")
-        delivery.history = history
+            return self._bury_garbage(item, "not the fields of a call")
+        delivery = Delivery(item)
+        delivery.fields = fields
         try:
             name, delivery.args, delivery.kwargs, headers = self._decode(fields[1])
         except CallTooNew as error:
             return self._put_back(delivery, str(error))
         except CallUnreadable as error:
-            return self._bury_garbage(queue, entry, fields, count, str(error))
+            return self._bury_garbage(item, str(error))
         definition = self._get(name)
         if definition is None:
             return self._put_back(delivery, self._unknown(name))
         delivery.definition = definition
         delivery.policy = definition.policy
-        if headers or count:
+        if headers or item[3]:
             return self._prepare(delivery, headers)
         return delivery
 
@@ -155,16 +181,16 @@ class Attempts:
 
     def done(self, delivery: Delivery, value: object) -> Done:
         """Return the outcome of a success, its result encoded if it is to be kept."""
-        ttl = delivery.policy.result_ttl
+        ttl, item = delivery.policy.result_ttl, delivery.item
         if ttl <= 0:
-            return (delivery.entry, delivery.job_id, 0, b"", delivery.place)
+            return (item[1], delivery.fields[0], 0, b"", item[5])
         try:
             blob = result.SUCCEEDED_HEAD + self._encode(value)
         except (NotEncodable, ValueError) as error:  # it has run: running it again cures nothing
             log.warning("kept no result job=%s error=%s", text(delivery.job_id), error)
             blob = result.unreadable(f"{delivery.definition.name} returned a value that cannot be "
                                      f"kept: {error} Return plain data, or set result_ttl=0.")
-        return (delivery.entry, delivery.job_id, max(1, int(ttl * 1000)), blob, delivery.place)
+        return (item[1], delivery.fields[0], max(1, int(ttl * 1000)), blob, item[5])
 
     def succeeded(self, delivery: Delivery, value: object) -> Op[bool]:
         """Return the op that finishes a later attempt."""
@@ -207,10 +233,7 @@ class Attempts:
             try:
                 delivery.policy = policy_with(delivery.policy, headers)
             except CallUnreadable as error:
-                return self._bury_garbage(
-                    delivery.queue, delivery.entry, [delivery.job_id, delivery.call],
-                    delivery.count, str(error),
-                )
+                return self._bury_garbage(delivery.item, str(error))
         if delivery.attempt > delivery.policy.retries + 1:
             return self._bury(delivery, Buried(CRASHED, self._last(delivery)), None)
         return delivery
@@ -234,10 +257,9 @@ class Attempts:
         attempt = self._attempt(delivery)
         return settle.bury(attempt, delivery.call, letter.encode(), ttl, blob)
 
-    def _bury_garbage(
-        self, queue: str, entry: bytes, fields: list[bytes] | None, count: int, why: str
-    ) -> Op[bool]:
+    def _bury_garbage(self, item: Item, why: str) -> Op[bool]:
         """Bury what is not a call, under an id of its own: a stranger may have used any."""
+        queue, entry, fields, count = item[:4]
         log.error("buried unreadable entry=%s queue=%s reason=%s", text(entry), queue, why)
         parts = fields or []
         kept = parts[1] if len(parts) == 2 else b" ".join(parts)

@@ -21,8 +21,8 @@ _ID: Final = 48
 
 _STARTED, _RETRIES, _USED = 1, 2, 4
 
-_VERSION, _STATE, _CLIENT, _COUNT = 0, 8, 16, 24
-_FLAGS: Final = 32
+_VERSION, _STATE, _CLIENT, _COUNT, _CURRENT = range(5)  # words of 64 bits
+_FLAGS: Final = 40
 _QUEUES: Final = _FLAGS + CAPACITY
 _IDS: Final = _QUEUES + CAPACITY
 _SIZE: Final = _IDS + CAPACITY * _ID
@@ -56,18 +56,18 @@ class Board:
 
     def says(self, state: int) -> None:
         """Say what the worker does: one of the constants of this module."""
-        self._words[_STATE // 8] = state
+        self._words[_STATE] = state
 
     def connected(self, client: int) -> None:
         """Say how Redis knows the connection that waits for jobs."""
-        self._words[_CLIENT // 8] = client
+        self._words[_CLIENT] = client
 
     def hold(self, entries: Sequence[bytes], queue: int, *, retries: bool) -> range | list[int]:
         """Put entries on the board; the answer is where each stands."""
         many = len(entries)
         flags = _USED | _RETRIES if retries else _USED
         with self._lock:
-            self._words[0] += 1
+            self._words[_VERSION] += 1
             if len(self._free) == self._top:  # nothing is held: start at the top again
                 self._free.clear()
                 self._top = 0
@@ -77,13 +77,24 @@ class Board:
                     self._write(place, entry, queue, flags)
             else:
                 at = self._write_all(entries, queue, flags)
-            self._words[_COUNT // 8] = self._top
-            self._words[0] += 1
+            self._words[_COUNT] = self._top
+            self._words[_VERSION] += 1
             return at
 
+    def runs(self, place: int) -> None:
+        """Say which single job is about to be started; -1: none.
+
+        If the process dies, that job is charged; for workers that run one job at a time.
+        """
+        self._words[_CURRENT] = place + 1
+
     def started(self, place: int) -> None:
-        """Say that a job is about to be started: if the process dies, it may be why."""
+        """Say that a job is about to be started, beside others."""
         self._bytes[_FLAGS + place] |= _STARTED
+
+    def stopped(self, place: int) -> None:
+        """Say that it has ended: if the process dies now, this job was not why."""
+        self._bytes[_FLAGS + place] &= ~_STARTED & 0xFF
 
     def drop(self, places: Sequence[int]) -> None:
         """Take entries off the board."""
@@ -124,12 +135,12 @@ class Board:
     @property
     def state(self) -> int:
         """What the worker does."""
-        return self._words[_STATE // 8]
+        return self._words[_STATE]
 
     @property
     def client(self) -> int:
         """How Redis knows the connection that waits for jobs; 0: not yet."""
-        return self._words[_CLIENT // 8]
+        return self._words[_CLIENT]
 
     @property
     def running(self) -> int:
@@ -143,15 +154,16 @@ class Board:
         last look is taken for what it is.
         """
         for _ in range(1000):
-            before = self._words[0]
+            before = self._words[_VERSION]
             places = self._read()
-            if before % 2 == 0 and self._words[0] == before:
+            if before % 2 == 0 and self._words[_VERSION] == before:
                 return places
         return places
 
     def _read(self) -> list[Place]:
         places = []
-        for at in range(min(self._words[_COUNT // 8], CAPACITY)):
+        current = self._words[_CURRENT] - 1
+        for at in range(min(self._words[_COUNT], CAPACITY)):
             flags = self._bytes[_FLAGS + at]
             if flags & _USED:
                 start = _IDS + at * _ID
@@ -161,7 +173,7 @@ class Board:
                         entry.rstrip().decode("ascii", "replace"),
                         self._bytes[_QUEUES + at],
                         bool(flags & _RETRIES),
-                        bool(flags & _STARTED),
+                        bool(flags & _STARTED) or at == current,
                     )
                 )
         return places

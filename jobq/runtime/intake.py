@@ -3,9 +3,10 @@
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from jobq.errors import StoreError
+from jobq.runtime.attempts import Item
 from jobq.runtime.board import Board
 from jobq.runtime.outbox import Outbox
 from jobq.store.ops import fetch, upkeep
@@ -19,17 +20,6 @@ BLOCK: Final = 1.0
 
 #: From this many on, a batch may be a little larger than asked for: see `Line.ops`.
 _LARGE: Final = 8
-
-
-class Item(NamedTuple):
-    """An entry that this worker holds, not yet read: its queue, its place on the board."""
-
-    queue: str
-    entry: bytes
-    fields: list[bytes] | None
-    count: int
-    history: bytes | None
-    place: int
 
 
 class Line:
@@ -107,11 +97,15 @@ class Intake:
     def new(self, queue: str, entries: list[fetch.RawEntry]) -> int:
         """Hold entries of ``jobs``."""
         number = self._by_queue[queue].number
-        places = self._board.hold([entry for entry, _ in entries], number, retries=False)
+        places = self._board.hold([entry[0] for entry in entries], number, retries=False)
         self._outbox.newest[queue] = entries[-1][0]
-        append = self.waiting.append
-        for (entry, fields), place in zip(entries, places, strict=True):
-            append(Item(queue, entry, fields, 0, None, place))
+        self._outbox.held[queue] += len(entries)
+        self.waiting.extend(
+            [
+                (queue, entry, fields, 0, None, place)
+                for (entry, fields), place in zip(entries, places, strict=True)
+            ]
+        )
         return len(entries)
 
     def hold(self, queue: str, held: Sequence[fetch.Held]) -> int:
@@ -120,8 +114,9 @@ class Intake:
             number = self._by_queue[queue].number
             places = self._board.hold([one.entry for one in held], number, retries=True)
             for one, place in zip(held, places, strict=True):
-                item = Item(queue, one.entry, one.fields, one.count, one.history, place)
-                self.waiting.append(item)
+                self.waiting.append(
+                    (queue, one.entry, one.fields, one.count, one.history, place)
+                )
         return len(held)
 
     def block(self, *, idle: bool = True) -> float:

@@ -14,7 +14,7 @@ from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError
 from jobq.runtime.board import Board
 from jobq.runtime.intake import Intake
-from jobq.runtime.outbox import Outbox
+from jobq.runtime.outbox import Outbox, Posting
 from jobq.store import keys
 from jobq.store.ops import fetch, upkeep
 from jobq.store.sync import Connection
@@ -32,6 +32,7 @@ class Link:
     Args:
         pause: sleeps for seconds, and returns at once when the worker is to stop.
         stopping: whether it is.
+        alone: no other link settles for this worker at the same time.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Link:
         clock: Clock,
         pause: Callable[[float], None],
         stopping: Callable[[], bool],
+        alone: bool = True,
     ) -> None:
         self._connection = connection
         self._intake = intake
@@ -54,6 +56,8 @@ class Link:
         self._clock = clock
         self._pause = pause
         self._stopping = stopping
+        self._alone = alone
+        self._flying: tuple[Posting, list[Op[Any]]] | None = None
 
     def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
         """Send all outcomes and then these ops, in one round trip; return what these came to.
@@ -61,18 +65,40 @@ class Link:
         Raises:
             StoreUnavailable: the connection was cut; the outcomes are kept.
         """
-        posting = self._outbox.take()
-        if not posting.ops and not ops:
-            return []
+        self.begin(ops)
+        return self.finish()
+
+    def begin(self, ops: Sequence[Op[Any]]) -> None:
+        """Send all outcomes and then these ops; `finish` must follow. See `trip`."""
+        posting = self._outbox.take(alone=self._alone)
+        every = [*posting.ops, *ops]
+        self._flying = posting, every
+        if every:
+            try:
+                self._connection.begin(every)
+            except BaseException:
+                self._land()
+                raise
+
+    def finish(self) -> list[Any]:
+        """Return what the ops of `begin` came to."""
+        assert self._flying is not None
+        posting, every = self._flying
         try:
-            answers = self._connection.exchange([*posting.ops, *ops])
+            answers = self._connection.finish(every) if every else []
         except BaseException:
-            self._outbox.put_back(posting)
+            self._land()
             raise
+        self._flying = None
         sent = len(posting.ops)
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
         return answers[sent:]
+
+    def _land(self) -> None:
+        if self._flying is not None:
+            self._outbox.put_back(self._flying[0])
+            self._flying = None
 
     def connect(self) -> None:
         """Connect, however long it takes; then hold what was delivered and never seen.
@@ -113,7 +139,7 @@ class Link:
 
     def _adopt(self, queue: str) -> None:
         """Hold what is pending for this worker and not in its hands: replies that were lost."""
-        known = {item.entry for item in self._intake.waiting} | self._outbox.entries()
+        known = {item[1] for item in self._intake.waiting} | self._outbox.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
             (held,) = self._connection.exchange([fetch.mine(queue, stream, self._consumer)])
             if isinstance(held, StoreError):

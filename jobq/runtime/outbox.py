@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jobq.errors import StoreError
+from jobq.runtime.attempts import Item
 from jobq.store.ops import settle
 from jobq.store.ops.settle import Done
 from jobq.store.wire import Op
@@ -24,7 +25,7 @@ class Posting:
     def __init__(self) -> None:
         self.ops: list[Op[Any]] = []
         self.groups: list[tuple[str, list[Done]]] = []
-        self.others: list[tuple[Op[bool], int]] = []
+        self.others: list[tuple[Op[bool], Item]] = []
 
 
 class Outbox:
@@ -40,10 +41,12 @@ class Outbox:
     def __init__(self, queues: Sequence[str], consumer: str) -> None:
         self._consumer = consumer
         self._done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
-        self._others: deque[tuple[Op[bool], int]] = deque()
+        self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
         #: The last entry of ``jobs`` that this worker was given, of each queue.
         self.newest: dict[str, bytes] = {}
+        #: How many entries of ``jobs`` this worker holds, of each queue.
+        self.held: dict[str, int] = dict.fromkeys(queues, 0)
 
     def __bool__(self) -> bool:
         return bool(self._others) or any(self._done.values())
@@ -55,19 +58,27 @@ class Outbox:
         """Return where first attempts of a queue that succeeded are to be appended."""
         return self._done[queue]
 
-    def add(self, op: Op[bool], place: int) -> None:
-        """Add any other outcome: its op, and its place on the board."""
-        self._others.append((op, place))
+    def add(self, op: Op[bool], item: Item) -> None:
+        """Add any other outcome: its op, and what it is the outcome of."""
+        self._others.append((op, item))
 
-    def take(self) -> Posting:
-        """Take everything out, as ops; `settled` or `put_back` must follow."""
+    def take(self, *, alone: bool = True) -> Posting:
+        """Take everything out, as ops; `settled` or `put_back` must follow.
+
+        Args:
+            alone: nobody else is settling at the same time, so what is held is known.
+        """
         posting = Posting()
         for queue, done in self._done.items():
             while done:
                 batch = _pop(done, MOST)
                 posting.groups.append((queue, batch))
-                op = settle.settle(queue, self._consumer, batch, self._newest(queue, batch))
-                posting.ops.append(op)
+                newest = self.newest.get(queue) or batch[-1][0]
+                held = self.held[queue] if alone else -1
+                posting.ops.append(
+                    settle.settle(queue, self._consumer, batch, newest, held=held)
+                )
+                alone = False
         posting.others = _pop(self._others, MOST)
         posting.ops += [op for op, _ in posting.others]
         return posting
@@ -86,15 +97,18 @@ class Outbox:
                 self._done[queue].extendleft(reversed(batch))
             else:
                 free += [done[4] for done in batch]
+                self.held[queue] -= len(batch)
                 lost += [entry.decode() for entry in answer]
-        for (op, place), answer in zip(
+        for (op, item), answer in zip(
             posting.others, answers[len(posting.groups) :], strict=False
         ):
             if isinstance(answer, StoreError):
                 self._refused(answer)
-                self._others.append((op, place))
+                self._others.append((op, item))
             else:
-                free.append(place)
+                free.append(item[5])
+                if not item[3]:
+                    self.held[item[0]] -= 1
                 if not answer:
                     lost.append("")
         # After a resend "not yours" mostly means "done already": the first try got through.
@@ -114,12 +128,8 @@ class Outbox:
     def entries(self) -> set[bytes]:
         """Return the entries whose outcome is still here."""
         found = {done[0] for queue in self._done.values() for done in list(queue)}
-        for op, _ in list(self._others):
-            found.update(word for word in op.words if isinstance(word, bytes) and b"-" in word)
+        found.update(item[1] for _, item in list(self._others))
         return found
-
-    def _newest(self, queue: str, batch: list[Done]) -> bytes:
-        return self.newest.get(queue) or batch[-1][0]
 
     def _refused(self, error: StoreError) -> None:
         self._resent = True

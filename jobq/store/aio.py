@@ -110,7 +110,7 @@ class AsyncConnection(asyncio.Protocol):
         return answer
 
     def submit(self, op: Op[T]) -> "asyncio.Future[T]":
-        """Send an op; the future has its answer. Ops sent in one turn of the loop go in one write."""
+        """Send an op; the future has its answer. Ops of one turn of the loop go in one write."""
         deadline = self._clock.monotonic() + op.block + self._patience
         future: asyncio.Future[T] = self._loop.create_future()
         sent = _Sent(op, self.lane.stamp(op), future, deadline)

@@ -73,7 +73,10 @@ class Connection:
         self._timeout = 0.0
         self._reader = hiredis.Reader(notEnoughData=_MORE)
         self._pushes.clear()
-        replies = self._trip(greeting(address, resp3=self._resp3, name=self._name), 0.0)
+        words = greeting(address, resp3=self._resp3, name=self._name)
+        if self._resp3:
+            words.append(("CLIENT", "TRACKING", "ON"))
+        replies = self._trip(words, 0.0)
         for reply in replies:
             if isinstance(reply, Exception):
                 self.close()
@@ -93,6 +96,19 @@ class Connection:
             StoreUnavailable: the connection was cut; any of the ops may have been executed.
         """
         return self._exchange(ops, [self.lane.stamp(op) for op in ops])
+
+    def begin(self, ops: Sequence[Op[Any]]) -> None:
+        """Send ops and come back; `finish` with the same ops must be the next that is called.
+
+        Raises:
+            StoreUnavailable: the connection was cut.
+        """
+        self.open()
+        self._send([self.lane.stamp(op) for op in ops], sum(op.block for op in ops))
+
+    def finish(self, ops: Sequence[Op[Any]]) -> list[Any]:
+        """Return what the ops of `begin` came to. See `exchange`."""
+        return self._answers(ops, self._receive(len(ops)))
 
     def run(self, op: Op[T], *, patience: float = PATIENCE, clock: Clock = SystemClock()) -> T:
         """Run an op; over cuts, send it again until it is answered.
@@ -145,7 +161,9 @@ class Connection:
 
     def _exchange(self, ops: Sequence[Op[Any]], words: list[tuple[Word, ...]]) -> list[Any]:
         self.open()
-        replies = self._trip(words, sum(op.block for op in ops))
+        return self._answers(ops, self._trip(words, sum(op.block for op in ops)))
+
+    def _answers(self, ops: Sequence[Op[Any]], replies: list[Any]) -> list[Any]:
         answers: list[Any] = []
         unknown = []
         for at, (op, reply) in enumerate(zip(ops, replies, strict=True)):
@@ -156,10 +174,10 @@ class Connection:
             else:
                 answers.append(op.parse(reply))
         if unknown:
-            self._teach([ops[at] for at in unknown])
+            again = [ops[at] for at in unknown]
+            self._teach(again)
             # NOSCRIPT says that nothing was done: a new sequence number, or what was sent
             # after it would make it look like a resend.
-            again = [ops[at] for at in unknown]
             for at, answer in zip(unknown, self.exchange(again), strict=True):
                 answers[at] = answer
         return answers
@@ -171,13 +189,27 @@ class Connection:
                 raise error_of(reply)
 
     def _trip(self, words: list[tuple[Word, ...]], block: float) -> list[Any]:
+        self._send(words, block)
+        return self._receive(len(words))
+
+    def _send(self, words: list[tuple[Word, ...]], block: float) -> None:
         sock = self._sock
         if sock is None:
             raise StoreUnavailable("the connection is closed")
         try:
             self._set_timeout(block + REPLY_TIMEOUT)
             sock.sendall(pack(words[0]) if len(words) == 1 else b"".join(map(pack, words)))
-            return [self._read() for _ in words]
+        except OSError as error:
+            raise self._cut(error) from error
+        except BaseException:  # half a command may be out: nothing may follow it
+            self.close()
+            raise
+
+    def _receive(self, many: int) -> list[Any]:
+        if self._sock is None:
+            raise StoreUnavailable("the connection is closed")
+        try:
+            return [self._read() for _ in range(many)]
         except OSError as error:
             raise self._cut(error) from error
         except BaseException:  # between a command and its reply: nothing else may read that

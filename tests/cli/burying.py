@@ -12,6 +12,7 @@ from jobq.core.outcome import Failure
 from jobq.store.address import parse_url
 from jobq.store.ops import enqueue, fetch, settle, upkeep
 from jobq.store.sync import Store
+from tests.support.wait import wait_until
 
 TRACEBACK: Final = """\
 Traceback (most recent call last):
@@ -70,7 +71,7 @@ class Undertaker:
         """Take the next new job, and let it return a value."""
         attempt, _ = self.start(queue)
         kept = result.SUCCEEDED_HEAD + self.codec.encode_value(value)
-        done = settle.Done(attempt.entry, attempt.job_id, 60_000, kept)
+        done = (attempt.entry, attempt.job_id, 60_000, kept, 0)
         assert self.store.run(settle.settle(queue, "w1", [done], attempt.entry)) == []
 
     def bury(self, letter: Letter | bytes | None = None, queue: str = "mail") -> None:
@@ -95,6 +96,11 @@ class Undertaker:
         made = self.enqueue(name, *args, queue=queue, job_id=job_id, call=call, kwargs=kwargs)
         self.bury(letter, queue)
         return made
+
+    def let_the_clock_tick(self) -> None:
+        """Wait for the next millisecond of Redis: within one, the order of queues is by name."""
+        before = self.store.run(upkeep.time_ms())
+        wait_until(lambda: self.store.run(upkeep.time_ms()) > before, "a millisecond passed")
 
 
 def past(error: str, message: str, attempts: int = 1) -> History:

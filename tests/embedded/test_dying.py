@@ -122,14 +122,21 @@ def test_a_removed_directory_of_a_socket_comes_back(make_home: Callable[..., Hom
 def test_a_removed_home_is_made_again_and_the_old_server_does_no_harm(
     home: Home, user: User
 ) -> None:
-    with (home.path / keeper.SERVER_LOCK).open("rb") as lock:
+    with (home.path / keeper.SERVER_LOCK).open("r+b") as lock:
         shutil.rmtree(home.path)
         assert get_x(user) == repr(b"$-1\r\n")
-        old = Path(f"/proc/self/fd/{lock.fileno()}")
-        if old.exists():
-            wait_until(lambda: free(old), "the old server is gone")
+        wait_until(lambda: keeper.try_lock(lock.fileno(), fcntl.LOCK_EX), "the old server is gone")
     assert home.answers()
     assert get_x(user) == repr(b"$-1\r\n")
+
+
+def test_a_removed_home_gets_no_server_again_from_its_old_keeper(home: Home, user: User) -> None:
+    server = home.pid("pid")
+    with (home.path / keeper.KEEPER_LOCK).open("r+b") as lock:
+        shutil.rmtree(home.path)
+        os.kill(server, signal.SIGKILL)
+        wait_until(lambda: keeper.try_lock(lock.fileno(), fcntl.LOCK_EX), "the keeper is gone")
+    assert not home.path.exists()
 
 
 def test_what_a_crash_leaves_behind_is_no_hindrance(home: Home) -> None:

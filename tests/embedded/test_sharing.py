@@ -59,11 +59,11 @@ def test_a_newcomer_that_stays_ends_the_linger(make_home: Callable[..., Home]) -
     pid = home.pid("pid")
     threads = f"/proc/{home.pid('keeper')}/task"
     wait_until(lambda: len(os.listdir(threads)) == 1, "the keeper lingers")  # noqa: PTH208
-    user = home.attached()
-    wait_until(lambda: len(os.listdir(threads)) == 2, "it waits for the lease")  # noqa: PTH208
-    assert home.answers()
-    assert home.pid("pid") == pid
-    user.kill()
+    with (home.path / keeper.LEASE_LOCK).open("r+b") as lease:
+        assert keeper.try_lock(lease.fileno(), fcntl.LOCK_SH)
+        wait_until(lambda: len(os.listdir(threads)) == 2, "it awaits the lease")  # noqa: PTH208
+        assert home.answers()
+        assert home.pid("pid") == pid
     home.until_gone()
 
 

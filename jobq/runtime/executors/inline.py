@@ -1,8 +1,9 @@
 """Sync jobs, one at a time, in the main thread: the fastest way, and the default.
 
-The main thread fetches a batch, runs it, and settles it in the same round trip that fetches the
-next. While one job takes long, a second thread settles what had finished before it and gives back
-what waits behind it, so that a slow job holds nothing up.
+While a batch of short jobs runs, the next one is already on its way: outcomes go out and jobs come
+in with one round trip that the main thread does not wait for. While one job takes long, a second
+thread settles what had finished before it and gives back what waits behind it, so that a slow
+job holds nothing up.
 """
 
 import contextvars
@@ -10,6 +11,7 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from typing import Any, Final
 
 from jobq.core.clock import Clock
 from jobq.core.current import running
@@ -17,7 +19,7 @@ from jobq.errors import StoreError, StoreUnavailable
 from jobq.runtime.attempts import Attempts, Delivery
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
 from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE, time_limit
-from jobq.runtime.intake import Intake, Item, Line
+from jobq.runtime.intake import Intake, Line
 from jobq.runtime.link import Link
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
@@ -25,6 +27,10 @@ from jobq.store.ops import fetch, inspect
 from jobq.store.sync import Connection
 
 log = logging.getLogger("jobq.worker")
+
+#: From this size of a batch on, the next one is fetched while it runs. Below, the round trip is
+#: small beside the jobs, and to hold more of them would keep them from others.
+AHEAD_FROM: Final = 16
 
 
 class InlineExecutor:
@@ -55,17 +61,23 @@ class InlineExecutor:
         self._kinds = kinds
         self._new = new
         self._burst = burst
+        self._stopping = False
         self._stop = threading.Event()
         self._outbox = Outbox(queues, consumer)
         self._intake = Intake(queues, consumer, self._outbox, board)
         self._pace = Pace()
         #: When the job that runs was started; 0: none runs.
         self._busy_since = 0.0
-        self._link = self._make_link(connect, consumer)
-        self._relief = Relief(self, self._make_link(connect, consumer))
+        #: The queue whose next batch is on its way. Whoever takes it off reads the answer: the main
+        #: thread after its batch, or the other one during a job that takes long.
+        self._ahead: list[Line] = []
+        self._landing = threading.Lock()
+        self._link = self._make_link(connect, consumer, alone=True)
+        self._relief = Relief(self, self._make_link(connect, consumer, alone=False))
 
     def stop(self) -> None:
         """Finish the job that runs, give the rest back, and end; safe in a signal handler."""
+        self._stopping = True
         self._stop.set()
 
     def run(self) -> None:
@@ -73,12 +85,13 @@ class InlineExecutor:
         self._relief.start()
         try:
             self._link.connect()
-            while not self._stop.is_set():
+            while not self._stopping:
                 try:
                     self._cycle()
                 except StoreUnavailable as error:
                     log.debug("lost connection error=%s", error)
                     self._busy_since = 0.0
+                    self._ahead.clear()
                     self._link.connect()
                 except StoreError as error:  # Redis is there and refuses: say so, do not spin
                     log.error("refused by redis error=%s", error)
@@ -89,11 +102,14 @@ class InlineExecutor:
             self._leave()
 
     def _cycle(self) -> None:
-        self._fetch()
+        if not self._intake.waiting:
+            self._fetch()
         if self._intake.waiting:
+            self._fetch_ahead()
             self._run_waiting()
+            self._land()
         elif not self._new or (self._burst and self._is_empty()):
-            self._stop.set()
+            self.stop()
         else:
             self._wait()
 
@@ -102,20 +118,30 @@ class InlineExecutor:
         want = self._pace.size if self._new else 1
         for line in self._intake.lines:
             ops = line.ops(want, self._kinds, new=self._new)
-            taken, mend = self._intake.took(line, self._link.trip(ops))
-            if mend:
-                self._link.trip(mend)
+            taken = self._took(line, self._link.trip(ops))
+            if not taken and len(ops) == 1 and self._new:
+                # The retries that were due have been taken by others.
+                line.due_in = None
+                taken = self._took(line, self._link.trip(line.ops(want, self._kinds)))
             want -= taken
             if want <= 0:
                 return
-            if not taken and len(ops) == 1 and self._new:
-                want -= self._read_new(line, want)
 
-    def _read_new(self, line: Line, want: int) -> int:
-        """Read new jobs after all: the retries that were due have been taken by others."""
-        line.due_in = None
-        ops = line.ops(want, self._kinds)
-        taken, mend = self._intake.took(line, self._link.trip(ops))
+    def _fetch_ahead(self) -> None:
+        """Send for the next batch of the first queue, if this one is large."""
+        if self._pace.size >= AHEAD_FROM <= len(self._intake.waiting) and self._new:
+            line = self._intake.lines[0]
+            self._link.begin(line.ops(self._pace.size, self._kinds))
+            self._ahead.append(line)
+
+    def _land(self) -> None:
+        """Take in the batch that is on its way, if no one has."""
+        with self._landing:
+            if self._ahead:
+                self._took(self._ahead.pop(), self._link.finish())
+
+    def _took(self, line: Line, answers: list[Any]) -> int:
+        taken, mend = self._intake.took(line, answers)
         if mend:
             self._link.trip(mend)
         return taken
@@ -126,7 +152,7 @@ class InlineExecutor:
         if self._burst:
             block = min(block, BURST_LOOK)
         self._board.says(WAITING)
-        if self._stop.is_set():  # asked to stop before we said that we wait
+        if self._stopping:  # asked to stop before we said that we wait
             return
         try:
             (answer,) = self._link.trip([self._intake.wait_op(block)])
@@ -136,46 +162,39 @@ class InlineExecutor:
         if mend:
             self._link.trip(mend)
             self._stop.wait(0.1)  # a group that is destroyed again and again must not make us spin
-        elif self._intake.waiting:
-            self._run_waiting()
 
     def _run_waiting(self) -> None:
-        waiting, clock, stop = self._intake.waiting, self._clock.monotonic, self._stop
+        waiting, clock, board = self._intake.waiting, self._clock.monotonic, self._board
+        read, call, context = self._attempts.read, self._call, contextvars.copy_context
         began = flushed = self._busy_since = clock()
         ran = 0
         self._relief.watch()
-        while waiting and not stop.is_set():
+        while waiting and not self._stopping:
             try:
                 item = waiting.popleft()
             except IndexError:  # the other thread gave the last one back
                 break
-            self._run(item)
+            delivery = read(item)
+            if delivery.__class__ is not Delivery:
+                self._outbox.add(delivery, item)  # type: ignore[arg-type]
+                continue
+            board.runs(item[5])
+            try:
+                value = context().run(call, delivery)
+            except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
+                self._outbox.add(self._attempts.failed(delivery, error), item)
+            else:
+                self._succeeded(delivery, value)
             ran += 1
             self._busy_since = now = clock()
             if now - flushed > FLUSH and waiting:
                 flushed = now
+                self._land()
                 self._link.trip(())
+        board.runs(-1)
         self._relief.rest()
         self._busy_since = 0.0
         self._pace.ran(ran, clock() - began)
-
-    def _run(self, item: Item) -> None:
-        queue, entry, fields, count, history, place = item
-        delivery = self._attempts.read(queue, entry, fields, count, history)
-        if delivery.__class__ is not Delivery:
-            self._outbox.add(delivery, place)  # type: ignore[arg-type]
-            return
-        delivery.place = place  # type: ignore[union-attr]
-        self._board.started(place)
-        try:
-            value = contextvars.copy_context().run(self._call, delivery)
-        except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
-            self._outbox.add(self._attempts.failed(delivery, error), place)
-        else:
-            if count:
-                self._outbox.add(self._attempts.succeeded(delivery, value), place)
-            else:
-                self._outbox.done(queue).append(self._attempts.done(delivery, value))
 
     def _call(self, delivery: Delivery) -> object:
         running.set(delivery)
@@ -183,6 +202,13 @@ class InlineExecutor:
             return self._attempts.call(delivery)
         with time_limit(delivery.policy.timeout):
             return self._attempts.call(delivery)
+
+    def _succeeded(self, delivery: Delivery, value: object) -> None:
+        item = delivery.item
+        if item[3]:
+            self._outbox.add(self._attempts.succeeded(delivery, value), item)
+        else:
+            self._outbox.done(item[0]).append(self._attempts.done(delivery, value))
 
     def _is_empty(self) -> bool:
         answers = self._link.trip([inspect.count(line.queue) for line in self._intake.lines])
@@ -203,6 +229,7 @@ class InlineExecutor:
             return
         took = self._clock.monotonic() - since
         if took > PATIENCE:
+            self._land()
             self._give_back()
         if took > FLUSH and self._outbox:
             link.trip(())
@@ -214,21 +241,24 @@ class InlineExecutor:
                 item = waiting.pop()
             except IndexError:
                 return
-            delivery = self._attempts.read(*item[:5])
+            delivery = self._attempts.read(item)
             if isinstance(delivery, Delivery):
-                self._outbox.add(self._attempts.give_back(delivery), item.place)
+                self._outbox.add(self._attempts.give_back(delivery), item)
             else:
-                self._outbox.add(delivery, item.place)
+                self._outbox.add(delivery, item)
 
     def _leave(self) -> None:
-        self._give_back()
         try:
+            self._land()
+            self._give_back()
             while self._outbox:
                 self._link.trip(())
         except StoreError as error:  # leases run out, and others run what we could not settle
             log.warning("left outcomes unsettled jobs=%d error=%s", len(self._outbox), error)
 
-    def _make_link(self, connect: Callable[[], Connection], consumer: str) -> Link:
+    def _make_link(
+        self, connect: Callable[[], Connection], consumer: str, *, alone: bool
+    ) -> Link:
         return Link(
             connect(),
             self._intake,
@@ -238,6 +268,7 @@ class InlineExecutor:
             clock=self._clock,
             pause=self._stop.wait,
             stopping=self._stop.is_set,
+            alone=alone,
         )
 
 

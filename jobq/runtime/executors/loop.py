@@ -14,12 +14,12 @@ from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.attempts import Attempts, Delivery
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
-from jobq.runtime.executors.limits import BURST_LOOK, FLUSH
+from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE
 from jobq.runtime.executors.pump import Pump
 from jobq.runtime.executors.slots import AsyncSlots, SyncSlots
 from jobq.runtime.intake import Intake
 from jobq.runtime.outbox import Outbox
-from jobq.runtime.pace import MOST, share
+from jobq.runtime.pace import MOST, Probe, share
 from jobq.store.connect import Locate
 from jobq.store.ops import fetch
 
@@ -71,11 +71,15 @@ class LoopExecutor:
         self._intake = Intake(queues, consumer, self._outbox, board)
         self._sync = SyncSlots(self, threads if has_sync else 0)
         self._async = AsyncSlots(self, concurrency if has_async else 0)
+        self._probe_sync = Probe()
+        self._probe_async = Probe()
         self._stopping = False
         self._changed: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notified = False
         self._last_trip = 0.0
+        #: We have failed, and what still runs is being cancelled.
+        self.aborted = False
         self._failure: BaseException | None = None
 
     # from the main thread
@@ -105,10 +109,11 @@ class LoopExecutor:
 
     def settle(self, delivery: Delivery, error: BaseException | None, value: object) -> None:
         """Put what a job came to into the outbox; from any thread."""
+        self._board.stopped(delivery.place)
         if error is not None:
-            self._outbox.add(self._attempts.failed(delivery, error), delivery.place)
+            self._outbox.add(self._attempts.failed(delivery, error), delivery.item)
         elif delivery.count:
-            self._outbox.add(self._attempts.succeeded(delivery, value), delivery.place)
+            self._outbox.add(self._attempts.succeeded(delivery, value), delivery.item)
         else:
             self._outbox.done(delivery.queue).append(self._attempts.done(delivery, value))
 
@@ -147,12 +152,15 @@ class LoopExecutor:
             self._board.says(DRAINING)
             self._give_back_waiting()
             while self._sync.busy or self._async.busy or self._outbox:
-                await self._flush(pump)
+                await pump.flush()
                 if self._sync.busy or self._async.busy:
-                    await self._until_changed(1.0)
+                    await self._until_changed(FLUSH)
                 elif pump.down and self._outbox:
                     log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
                     break
+        except BaseException:
+            self.aborted = True
+            raise
         finally:
             await pump.close()
 
@@ -172,10 +180,7 @@ class LoopExecutor:
     async def _cycle(self, pump: Pump) -> None:
         want, kinds = self._room()
         if want <= 0:
-            await self._breathe()
-            await self._flush(pump)
-            self._relieve_sync()
-            await self._until_changed(FLUSH if self._sync.has_waiting else 1.0)
+            await self._idle(pump)
             return
         self._last_trip = self._clock.monotonic()
         taken = await pump.fetch(want, kinds, new=self._new)
@@ -195,20 +200,31 @@ class LoopExecutor:
         if self._burst:
             block = min(block, BURST_LOOK)
         if not self._new:
-            await self._until_changed(block)
+            await self._idle(pump)
             return
         self._board.says(WAITING)
         if not self._stopping:
             reading = pump.start_wait(block)
             reading.add_done_callback(self._wake)
             while not reading.done():
-                await self._until_changed(1.0)
-                await self._breathe()
-                await self._flush(pump)
-                self._relieve_sync()
+                await self._idle(pump)
             await pump.woke(reading)
         self._board.says(BUSY)
         self._dispatch()
+
+    async def _idle(self, pump: Pump) -> None:
+        """Wait until something has happened; settle what has, but not each outcome by itself."""
+        since = self._clock.monotonic() - self._last_trip
+        if since >= FLUSH / 2 and self._outbox:
+            self._last_trip = self._clock.monotonic()
+            await pump.flush()
+            since = 0.0
+        self._relieve()
+        await self._until_changed(FLUSH / 2 - since if since < FLUSH / 2 else PATIENCE)
+
+    def calls_for_trip(self) -> bool:
+        """Whether an outcome should be settled now, and not with those that follow."""
+        return self._clock.monotonic() - self._last_trip > FLUSH / 2
 
     def _room(self) -> tuple[int, str]:
         """Return how many jobs to fetch, and which waiting retries may come."""
@@ -222,62 +238,62 @@ class LoopExecutor:
             kinds += fetch.ASYNC
         if not self._sync.count or not self._async.count:
             return max(want_sync, want_async), kinds
+        now = self._clock.monotonic()
         if want_sync > 0 and want_async > 0:
             return min(MOST, share(want_sync, want_async, self._sync.part)), kinds
         if want_async > 0 and self._sync.stuck:
-            return (1 if self._sync.may_probe() else 0), kinds
-        if want_sync > 0:
-            return want_sync, kinds
+            return self._probe_async.want(want_async, now), kinds
+        if want_sync > 0 and self._async.full:
+            return self._probe_sync.want(want_sync, now), kinds
         return 0, kinds
 
     def _dispatch(self) -> None:
         """Hand what was fetched to the slots of its kind."""
         waiting = self._intake.waiting
+        sync_stuck, async_full = self._sync.stuck, self._async.full
+        found_sync = found_async = 0
         while waiting:
             item = waiting.popleft()
-            delivery = self._attempts.read(*item[:5])
+            delivery = self._attempts.read(item)
             if not isinstance(delivery, Delivery):
-                self._outbox.add(delivery, item.place)
-                continue
-            delivery.place = item.place
-            is_async = delivery.definition.is_async
-            self._sync.saw(not is_async)
-            if is_async:
+                self._outbox.add(delivery, item)
+            elif delivery.definition.is_async:
+                found_async += 1
                 self._async.put(delivery)
             else:
+                found_sync += 1
                 self._sync.put(delivery)
+        if found_sync or found_async:
+            self._sync.saw(found_sync, found_async)
+            now = self._clock.monotonic()
+            if sync_stuck:
+                self._probe_async.found(found_sync, now)
+            if async_full:
+                self._probe_sync.found(found_async, now)
 
-    def _relieve_sync(self) -> None:
-        """Give back sync jobs that wait behind one that takes long."""
-        if self._sync.stuck:
-            for delivery in self._sync.take_back():
-                self._outbox.add(self._attempts.give_back(delivery), delivery.place)
+    def _relieve(self) -> None:
+        """Give back jobs that wait behind others that take long."""
+        for slots in (self._sync, self._async):
+            if slots.stuck:
+                for delivery in slots.take_back():
+                    self._outbox.add(self._attempts.give_back(delivery), delivery.item)
 
     def _give_back_waiting(self) -> None:
         for item in self._intake.waiting:
-            delivery = self._attempts.read(*item[:5])
+            delivery = self._attempts.read(item)
             op = self._attempts.give_back(delivery) if isinstance(delivery, Delivery) else delivery
-            self._outbox.add(op, item.place)
+            self._outbox.add(op, item)
         self._intake.waiting.clear()
         for delivery in [*self._sync.take_back(), *self._async.take_back()]:
-            self._outbox.add(self._attempts.give_back(delivery), delivery.place)
-
-    async def _breathe(self) -> None:
-        """Let outcomes come together: a trip for each would cost more than the jobs."""
-        left = self._last_trip + FLUSH / 2 - self._clock.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-
-    async def _flush(self, pump: Pump) -> None:
-        self._last_trip = self._clock.monotonic()
-        await pump.flush()
+            self._outbox.add(self._attempts.give_back(delivery), delivery.item)
 
     async def _until_changed(self, seconds: float) -> None:
         """Wait until something has happened, at most so long."""
         assert self._changed is not None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._changed.wait()
+        assert self._loop is not None
+        alarm = self._loop.call_later(seconds, self._wake)
+        await self._changed.wait()
+        alarm.cancel()
         self._changed.clear()
 
     def _wake(self, _done: object = None) -> None:

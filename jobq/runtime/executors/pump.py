@@ -40,7 +40,7 @@ class Pump:
 
     async def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
         """Send all outcomes and then these ops, in one write. See `Link.trip`."""
-        posting = self._outbox.take()
+        posting = self._outbox.take(alone=False)
         if not posting.ops and not ops:
             return []
         futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
@@ -144,7 +144,7 @@ class Pump:
             await self._adopt(line.queue)
 
     async def _adopt(self, queue: str) -> None:
-        known = {item.entry for item in self._intake.waiting} | self._outbox.entries()
+        known = {item[1] for item in self._intake.waiting} | self._outbox.entries()
         known |= self._board.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
             held = await self._talk.run(fetch.mine(queue, stream, self._consumer))

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Coroutine
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from jobq.core.clock import Clock
 from jobq.core.current import running
@@ -14,9 +14,6 @@ from jobq.runtime.attempts import Attempts, Delivery
 from jobq.runtime.board import Board
 from jobq.runtime.executors.limits import FLUSH, PATIENCE, time_limit
 from jobq.runtime.pace import MOST, Pace
-
-#: Seconds between attempts to find async jobs behind sync ones that nobody has room for.
-STUCK: Final = (0.050, 1.0)
 
 
 class Host(Protocol):
@@ -34,11 +31,18 @@ class Host(Protocol):
     def clock(self) -> Clock:
         """What measures durations."""
 
+    @property
+    def aborted(self) -> bool:
+        """Whether the executor itself has failed, and what still runs is being cancelled."""
+
     def settle(self, delivery: Delivery, error: BaseException | None, value: object) -> None:
         """Take what a job came to; from any thread."""
 
     def notify(self) -> None:
         """Hear that something has happened; from any thread."""
+
+    def calls_for_trip(self) -> bool:
+        """Whether an outcome should be settled now, and not with those that follow."""
 
 
 class SyncSlots:
@@ -57,8 +61,7 @@ class SyncSlots:
         self._waiting: deque[Delivery] = deque()
         self._tokens: SimpleQueue[bool] = SimpleQueue()
         self._since: dict[int, float] = {}
-        self._unstuck_probe = 0.0
-        self._probe_pause = STUCK[0]
+        self._low = 0
 
     @property
     def busy(self) -> bool:
@@ -82,6 +85,7 @@ class SyncSlots:
             return 0
         held = len(self._since) + len(self._waiting)
         room = min(MOST, self._pace.size * self.count)
+        self._low = room // 2
         return room - held if 2 * held <= room or held < self.count else 0
 
     @property
@@ -92,21 +96,10 @@ class SyncSlots:
         limit = self._executor.clock.monotonic() - PATIENCE
         return all(since < limit for since in list(self._since.values()))
 
-    def may_probe(self) -> bool:
-        """Whether to look for an async job behind the sync ones; ever more rarely."""
-        now = self._executor.clock.monotonic()
-        if now < self._unstuck_probe:
-            return False
-        self._unstuck_probe = now + self._probe_pause
-        if self._waiting or self.part > 0.5:
-            self._probe_pause = min(STUCK[1], 2 * self._probe_pause)
-        else:
-            self._unstuck_probe = now
-        return True
-
-    def saw(self, is_sync: bool) -> None:
-        """Learn what the queues hold."""
-        self.part += 0.05 * (float(is_sync) - self.part)
+    def saw(self, found_sync: int, found_async: int) -> None:
+        """Learn what the queues hold: half of the memory is gone after about 70 jobs."""
+        found = found_sync + found_async
+        self.part += (1 - 0.99**found) * (found_sync / found - self.part)
 
     def put(self, delivery: Delivery) -> None:
         """Add a job."""
@@ -158,7 +151,8 @@ class SyncSlots:
             executor.settle(delivery, error, value)
             self._pace.ran(1, clock() - began)
             self._since.pop(slot, None)
-            executor.notify()
+            if len(self._waiting) <= self._low or executor.calls_for_trip():
+                executor.notify()
 
     def _call(self, delivery: Delivery, slot: int) -> object:
         running.set(delivery)
@@ -183,11 +177,18 @@ class AsyncSlots:
         self._ahead = 1
         self._finished = 0
         self._looked = 0.0
+        #: When a job was last started.
+        self._moved = 0.0
 
     @property
     def busy(self) -> bool:
         """Whether a job runs or waits here."""
         return bool(self._tasks or self._waiting)
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing more can be started."""
+        return len(self._tasks) >= self.count
 
     @property
     def want(self) -> int:
@@ -198,6 +199,13 @@ class AsyncSlots:
         if len(self._tasks) == self.count and 2 * len(self._waiting) > self._ahead:
             return 0
         return min(MOST, self.count + self._ahead - len(self._tasks) - len(self._waiting))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether all tasks run jobs that take long, and others wait behind them."""
+        if not self._waiting or len(self._tasks) < self.count:
+            return False
+        return self._executor.clock.monotonic() - self._moved > PATIENCE
 
     def put(self, delivery: Delivery) -> None:
         """Start a job, or let it wait."""
@@ -212,6 +220,7 @@ class AsyncSlots:
         return taken
 
     def _start(self, delivery: Delivery) -> None:
+        self._moved = self._executor.clock.monotonic()
         self._executor.board.started(delivery.place)
         task = asyncio.create_task(self._attempt(delivery))
         self._tasks.add(task)
@@ -222,7 +231,8 @@ class AsyncSlots:
         self._finished += 1
         if self._waiting:
             self._start(self._waiting.popleft())
-        self._executor.notify()
+        if 2 * len(self._waiting) <= self._ahead or self._executor.calls_for_trip():
+            self._executor.notify()
 
     async def _attempt(self, delivery: Delivery) -> None:
         running.set(delivery)
@@ -236,6 +246,8 @@ class AsyncSlots:
                 value = await _limited(coroutine, delivery.policy.timeout)
         except BaseException as raised:  # noqa: BLE001  whatever user code raises is a failure
             error = raised
+        if self._executor.aborted and isinstance(error, asyncio.CancelledError):
+            return  # it is we who fail, not the job: whoever recovers it will run it again
         self._executor.settle(delivery, error, value)
 
     def _learn(self) -> None:

@@ -11,44 +11,60 @@ ARGV
   2  consumer  the worker that ran them
   3  floor     everything below this entry was delivered, to anybody, before now
   4  linger    finished entries that may stay in the stream before a batch deletes itself
-  5  n         how many entries
-  6… n entries, n job ids, then for each result: its place in the batch, TTL in ms, value
+  5  held      how many entries of the stream the worker holds; -1: it cannot tell
+  6  n         how many entries
+  7… n entries, n job ids, then for each result: its place in the batch, TTL in ms, value
 RETURNS
   list  the entries that the worker no longer owns; nothing was done for them
 ]]
-local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[5])
--- The worker's own pending list is short: what it runs, and this batch.
-local pending = redis.call('XPENDING', jobs, group, '-', '+', 1000000, ARGV[2])
-local owned = {}
-for i = 1, #pending do owned[pending[i][1]] = true end
-local mine, ids, lost = {}, {}, {}
-for i = 6, 5 + n do
-  if owned[ARGV[i]] then
-    mine[#mine + 1] = ARGV[i]
-    ids[#ids + 1] = ARGV[i + n]
-  else
-    lost[#lost + 1] = ARGV[i]
-  end
+local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[6])
+local lost = {}
+local owned
+local before = redis.call('XPENDING', jobs, group)
+local count = '0'
+for _, consumer in ipairs(before[4] or {}) do
+  if consumer[1] == ARGV[2] then count = consumer[2] end
 end
-if #mine == 0 then return lost end
-redis.call('XACK', jobs, group, unpack(mine))
-redis.call('HDEL', KEYS[2], unpack(ids))
-local at = 6 + 2 * n
+-- An entry leaves the pending list only when it is finished or taken over: if as many are there
+-- as the worker holds, they are the same, and the walk through them is saved.
+if count ~= ARGV[5] then
+  owned = {}
+  for _, held in ipairs(redis.call('XPENDING', jobs, group, '-', '+', 1000000, ARGV[2])) do
+    owned[held[1]] = true
+  end
+  local mine, ids = {}, {}
+  for i = 7, 6 + n do
+    if owned[ARGV[i]] then
+      mine[#mine + 1], ids[#ids + 1] = ARGV[i], ARGV[i + n]
+    else
+      lost[#lost + 1] = ARGV[i]
+    end
+  end
+  if #mine == 0 then return lost end
+  redis.call('XACK', jobs, group, unpack(mine))
+  redis.call('HDEL', KEYS[2], unpack(ids))
+else
+  redis.call('XACK', jobs, group, unpack(ARGV, 7, 6 + n))
+  redis.call('HDEL', KEYS[2], unpack(ARGV, 7 + n, 6 + 2 * n))
+end
+local at = 7 + 2 * n
 for k = 4, #KEYS do
-  if owned[ARGV[5 + tonumber(ARGV[at])]] then
+  if not owned or owned[ARGV[6 + tonumber(ARGV[at])]] then
     redis.call('SET', KEYS[k], ARGV[at + 2], 'PX', ARGV[at + 1])
   end
   at = at + 3
 end
-redis.call('HINCRBY', KEYS[3], 'succeeded', #mine)
-local left = redis.call('XPENDING', jobs, group)
-if left[1] == 0 then
+local done = n - #lost
+redis.call('HINCRBY', KEYS[3], 'succeeded', done)
+if before[1] == done then
   redis.call('XTRIM', jobs, 'MINID', ARGV[3])
-else
-  -- An old pending entry holds the trim back: past the limit, pay for XDEL (2 to 8 us an entry).
-  if redis.call('XLEN', jobs) > redis.call('HLEN', KEYS[2]) + tonumber(ARGV[4]) then
-    redis.call('XDEL', jobs, unpack(mine))
-  end
-  redis.call('XTRIM', jobs, 'MINID', '~', left[2])
+  return lost
 end
+-- An old pending entry holds the trim back: past the limit, pay for XDEL (2 to 8 us an entry).
+if redis.call('XLEN', jobs) > redis.call('HLEN', KEYS[2]) + tonumber(ARGV[4]) then
+  for i = 7, 6 + n do
+    if not owned or owned[ARGV[i]] then redis.call('XDEL', jobs, ARGV[i]) end
+  end
+end
+redis.call('XTRIM', jobs, 'MINID', '~', redis.call('XPENDING', jobs, group)[2])
 return lost
