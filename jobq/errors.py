@@ -203,7 +203,7 @@ class CallTooNew(CallUnreadable):
         self.version = version
 
 
-class Retry(Exception):  # noqa: N818  a signal, not an error
+class Retry(Exception):
     """Raise it in a job to run the job again later; it uses an attempt.
 
     Args:
@@ -219,7 +219,7 @@ class Retry(Exception):  # noqa: N818  a signal, not an error
         self.reason = reason
 
 
-class Dead(Exception):  # noqa: N818  a signal, not an error
+class Dead(Exception):
     """Raise it in a job to send the job to the dead letters at once.
 
     Args:

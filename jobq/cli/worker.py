@@ -77,7 +77,7 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
 @click.option("-v", "--verbose", is_flag=True, help="Log every start and settings too.")
-def worker(
+def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     app: str | None,
     queues: tuple[str, ...],
     processes: int,
@@ -127,12 +127,17 @@ def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
         jobs += " (is --app the right one?)"
     many = settings.processes
     processes = f"{many} process" + ("" if many == 1 else "es")
-    sync = "1 sync job in each" if settings.threads == 1 else f"{settings.threads} sync jobs in each"
+    sync = (
+        "1 sync job in each" if settings.threads == 1 else f"{settings.threads} sync jobs in each"
+    )
     rows = (
         ("app", f"{hello.app}   {jobs}"),
         ("redis", hello.safe_url),
         ("queues", ", ".join(hello.queues)),
-        ("runs", f"{processes}, {sync}, {settings.concurrency} async; lease {show(settings.lease)}"),
+        (
+            "runs",
+            f"{processes}, {sync}, {settings.concurrency} async; lease {show(settings.lease)}",
+        ),
         ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),
     )
     lines = [f"jobq worker {settings.name}", *(f"  {name:7} {text}" for name, text in rows)]

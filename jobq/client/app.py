@@ -269,21 +269,24 @@ class JobQ:
     def _define(self, options: Options, decorated: object) -> object:
         function = plain_function(decorated)
         merged = options.over(self._defaults)
+        name = job_name(function) if merged.name is UNSET else merged.name
+        signature = signature_of(function)
         is_async = iscoroutinefunction(function)
         definition = Definition(
-            name=job_name(function) if merged.name is UNSET else merged.name,
+            name=name,
             function=function,
             queue=DEFAULT_QUEUE if merged.queue is UNSET else merged.queue,
             policy=resolve(merged),
             is_async=is_async,
             rebuild=rebuilder(function),
-            signature=signature_of(function),
+            signature=signature,
         )
         self.registry.add(definition)
         qualname: str = getattr(function, "__qualname__", "")
-        shape = Shape(definition.name, qualname, definition.signature)
-        sending = Sending(self._producer, definition.name, definition.queue, shape)
-        self._sendings[definition.name] = sending
+        sending = Sending(
+            self._producer, name, definition.queue, Shape(name, qualname, signature)
+        )
+        self._sendings[name] = sending
         return (AsyncJobFunction if is_async else JobFunction)(definition, sending)
 
     def _handle(self, job_id: str, queue: str | None) -> JobHandle[object]:

@@ -6,7 +6,7 @@ from inspect import Parameter, Signature, signature
 from typing import Final
 
 from jobq.core.annotations import Function
-from jobq.errors import ArgumentError
+from jobq.errors import ArgumentError, OptionError
 
 _BY_POSITION: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -83,7 +83,7 @@ def signature_of(function: Function) -> Signature:
     """Return the signature of a function, whatever its annotations name.
 
     Raises:
-        ArgumentError: it has none: some functions written in C.
+        OptionError: it has none: some functions written in C.
     """
     try:
         if sys.version_info >= (3, 14):
@@ -92,7 +92,7 @@ def signature_of(function: Function) -> Signature:
             return signature(function, annotation_format=Format.FORWARDREF)
         return signature(function)
     except ValueError as error:
-        raise ArgumentError(f"@job: {error}; wrap it in a function of your own") from None
+        raise OptionError(f"@job: {error}; wrap it in a function of your own") from None
 
 
 def _is_needed(parameter: Parameter) -> bool:

@@ -15,6 +15,7 @@ class Clock(Protocol):
         """Return a clock in seconds that never jumps, for differences only."""
         ...
 
+
 _monotonic = time.monotonic  # inside the class, `time` is the method
 
 

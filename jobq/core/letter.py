@@ -61,8 +61,8 @@ class Letter:
         """
         try:
             row: object = msgpack.unpackb(blob)
-        except Exception as error:  # msgpack raises many kinds; none means more than this
-            raise CallUnreadable(f"not a dead letter: {error}") from None
+        except Exception as wrong:  # noqa: BLE001  msgpack raises many kinds; none says more
+            raise CallUnreadable(f"not a dead letter: {wrong}") from None
         match row:
             case [
                 int(),

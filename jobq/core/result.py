@@ -76,8 +76,8 @@ def decode(blob: bytes, codec: Codec) -> StoredResult:
     state, at = _split(blob)
     try:
         value = codec.decode_value(blob[at:])
-    except CallUnreadable as error:
-        raise ResultUnreadable(f"the result cannot be read: {error}") from None
+    except CallUnreadable as wrong:
+        raise ResultUnreadable(f"the result cannot be read: {wrong}") from None
     match state, value:
         case "unreadable", str():
             return StoredResult(JobState.SUCCEEDED, problem=value)

@@ -1,21 +1,20 @@
 """From an entry to a job that can be called, and from what it came to, to the op that says so."""
 
 import logging
-import traceback as traceback_module
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from jobq.core import result
 from jobq.core.clock import Clock
 from jobq.core.codec import Codec
-from jobq.core.current import RunningJob, moment
 from jobq.core.history import AttemptRecord, History, Kind
-from jobq.core.ids import check_job_id
 from jobq.core.letter import KEPT_OF_GARBAGE, UNREADABLE, Letter
-from jobq.core.options import Policy, policy_with
+from jobq.core.options import policy_with
 from jobq.core.outcome import Buried, Failure, Retrying, decide
-from jobq.core.registry import Definition, Registry
-from jobq.errors import CallTooNew, CallUnreadable, Dead, NotEncodable, OptionError, Retry
+from jobq.core.registry import Registry
+from jobq.errors import CallTooNew, CallUnreadable, NotEncodable
+from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.describe import describe, is_job_id, kind_of, one_line, text
 from jobq.store.ops import fetch, settle
 from jobq.store.ops.settle import Attempt, Done
 from jobq.store.wire import Op
@@ -28,94 +27,11 @@ UNKNOWN_PAUSE: Final = (5.0, 300.0)
 #: Seconds after which an unknown job is buried: a deploy that takes longer has failed.
 UNKNOWN_LIMIT: Final = 24 * 3600.0
 
+#: ms that the failure of what cannot be read is kept for those who wait, as results are by default.
+UNREADABLE_TTL: Final = 300_000
+
 #: What became of a job whose process died at its last attempt.
 CRASHED: Final = "its worker died, and its attempts are used up"
-
-
-#: An entry that this worker holds, not yet read: its queue, itself, its fields, its delivery count
-#: (0 in ``jobs``), its history in ``retries``, its place on the board. A bare tuple: one is made
-#: for each job.
-Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
-
-
-class Delivery:
-    """An entry handed to this worker: a call that can be made, the attempt, and the fence."""
-
-    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy")
-
-    fields: list[bytes]
-    definition: Definition
-    policy: Policy
-    args: list[Any]
-    kwargs: dict[str, Any]
-
-    def __init__(self, item: Item) -> None:
-        self.item = item
-
-    @property
-    def queue(self) -> str:
-        """The queue that it came from."""
-        return self.item[0]
-
-    @property
-    def entry(self) -> bytes:
-        """Its entry."""
-        return self.item[1]
-
-    @property
-    def job_id(self) -> bytes:
-        """The id of the job."""
-        return self.fields[0]
-
-    @property
-    def call(self) -> bytes:
-        """The encoded call."""
-        return self.fields[1]
-
-    @property
-    def count(self) -> int:
-        """Its delivery count in ``retries``; 0 in ``jobs``."""
-        return self.item[3]
-
-    @property
-    def place(self) -> int:
-        """Where it stands on the board."""
-        return self.item[5]
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt this is, from 1."""
-        return self.item[3] or 1
-
-    @property
-    def first(self) -> bytes:
-        """The entry that the job had when it was enqueued."""
-        return self._more().get(b"first", self.item[1])
-
-    @property
-    def history(self) -> bytes | None:
-        """The encoded attempts so far."""
-        return self.item[4] or self._more().get(b"history")
-
-    @property
-    def running_job(self) -> RunningJob:
-        """What user code may know of it."""
-        return RunningJob(
-            self.job_id.decode(),
-            self.definition.name,
-            self.queue,
-            self.attempt,
-            moment(int(self.first.split(b"-")[0])),
-        )
-
-    @property
-    def kind(self) -> str:
-        """Which workers may take it when it is to be retried."""
-        return fetch.ASYNC if self.definition.is_async else fetch.SYNC
-
-    def _more(self) -> dict[bytes, bytes]:
-        fields = self.fields
-        return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
 
 
 class Attempts:
@@ -167,7 +83,7 @@ class Attempts:
             return self._prepare(delivery, headers)
         return delivery
 
-    def call(self, delivery: Delivery) -> Any:
+    def call(self, delivery: Delivery) -> object:
         """Call the job function; for an async one the answer is the coroutine.
 
         Raises:
@@ -188,8 +104,10 @@ class Attempts:
             blob = result.SUCCEEDED_HEAD + self._encode(value)
         except (NotEncodable, ValueError) as error:  # it has run: running it again cures nothing
             log.warning("kept no result job=%s error=%s", text(delivery.job_id), error)
-            blob = result.unreadable(f"{delivery.definition.name} returned a value that cannot be "
-                                     f"kept: {error} Return plain data, or set result_ttl=0.")
+            blob = result.unreadable(
+                f"{delivery.definition.name} returned a value that cannot be "
+                f"kept: {error} Return plain data, or set result_ttl=0."
+            )
         return (item[1], delivery.fields[0], max(1, int(ttl * 1000)), blob, item[5])
 
     def succeeded(self, delivery: Delivery, value: object) -> Op[bool]:
@@ -202,17 +120,24 @@ class Attempts:
         failure = describe(error)
         outcome = decide(delivery.policy, delivery.attempt, error, failure, self._rng)
         history = self._history(delivery).add(
-            self._record(delivery.attempt, _kind(error), outcome.error)
+            self._record(delivery.attempt, kind_of(error), outcome.error)
         )
         if isinstance(outcome, Retrying):
             log.warning(
                 "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
-                text(delivery.job_id), delivery.definition.name, delivery.attempt,
-                delivery.policy.retries + 1, outcome.after, one_line(outcome.error),
+                text(delivery.job_id),
+                delivery.definition.name,
+                delivery.attempt,
+                delivery.policy.retries + 1,
+                outcome.after,
+                one_line(outcome.error),
             )
             return settle.retry(
-                self._attempt(delivery), delivery.call,
-                delay=outcome.after, kind=delivery.kind, history=history.encode(),
+                self._attempt(delivery),
+                delivery.call,
+                delay=outcome.after,
+                kind=delivery.kind,
+                history=history.encode(),
             )
         return self._bury(delivery, outcome, history)
 
@@ -221,13 +146,14 @@ class Attempts:
         # In retries the history stands beside the entry already; in jobs it came with it.
         history = b"" if delivery.count else delivery.history or b""
         return settle.release(
-            self._attempt(delivery), delivery.call,
-            delay=delay, kind=delivery.kind, history=history,
+            self._attempt(delivery),
+            delivery.call,
+            delay=delay,
+            kind=delivery.kind,
+            history=history,
         )
 
-    def _prepare(
-        self, delivery: Delivery, headers: Mapping[str, object]
-    ) -> Delivery | Op[bool]:
+    def _prepare(self, delivery: Delivery, headers: Mapping[str, object]) -> Delivery | Op[bool]:
         """Apply what only some calls have: options of their own, attempts before this one."""
         if headers:
             try:
@@ -238,18 +164,22 @@ class Attempts:
             return self._bury(delivery, Buried(CRASHED, self._last(delivery)), None)
         return delivery
 
-    def _bury(
-        self, delivery: Delivery, outcome: Buried, history: History | None
-    ) -> Op[bool]:
+    def _bury(self, delivery: Delivery, outcome: Buried, history: History | None) -> Op[bool]:
         started = delivery.attempt if history is not None else delivery.attempt - 1
         failure = outcome.error
         log.error(
             "buried job=%s name=%s attempts=%d reason=%r error=%s",
-            text(delivery.job_id), delivery.definition.name, started, outcome.reason,
+            text(delivery.job_id),
+            delivery.definition.name,
+            started,
+            outcome.reason,
             one_line(failure),
         )
         letter = Letter(
-            outcome.reason, failure, started, int(delivery.first.split(b"-")[0]),
+            outcome.reason,
+            failure,
+            started,
+            int(delivery.first.split(b"-")[0]),
             history or self._history(delivery),
         )
         ttl = int(delivery.policy.result_ttl * 1000)
@@ -268,10 +198,14 @@ class Attempts:
             UNREADABLE, failure, 0, int(entry.split(b"-")[0]), History(), readable=False
         )
         attempt = Attempt(queue, self._consumer, entry, b"unreadable-" + entry, count)
-        was = parts[0] if parts and _is_id(parts[0]) else b""
+        was = parts[0] if parts and is_job_id(parts[0]) else b""
         return settle.bury(
-            attempt, kept[:KEPT_OF_GARBAGE], letter.encode(), int(300 * 1000),
-            result.dead(failure.error, why, "", 0), was=was,
+            attempt,
+            kept[:KEPT_OF_GARBAGE],
+            letter.encode(),
+            UNREADABLE_TTL,
+            result.dead(failure.error, why, "", 0),
+            was=was,
         )
 
     def _put_back(self, delivery: Delivery, why: str) -> Op[bool]:
@@ -284,16 +218,22 @@ class Attempts:
         if unknown_for > UNKNOWN_LIMIT:
             failure = Failure("UnknownJob", why, "")
             letter = Letter(
-                "unknown for a day", failure, delivery.attempt - 1,
-                int(delivery.first.split(b"-")[0]), history.unknown_since(None),
+                "unknown for a day",
+                failure,
+                delivery.attempt - 1,
+                int(delivery.first.split(b"-")[0]),
+                history.unknown_since(None),
             )
             blob = result.dead(failure.error, why, "", 0)
-            return settle.bury(attempt, delivery.call, letter.encode(), 300_000, blob)
+            return settle.bury(attempt, delivery.call, letter.encode(), UNREADABLE_TTL, blob)
         least, most = UNKNOWN_PAUSE
         pause = min(most, max(least, unknown_for))
         log.warning("put back job=%s retry_in=%.0fs reason=%s", text(delivery.job_id), pause, why)
         return settle.release(
-            attempt, delivery.call, delay=pause, kind=fetch.UNKNOWN,
+            attempt,
+            delivery.call,
+            delay=pause,
+            kind=fetch.UNKNOWN,
             history=history.unknown_since(since).encode(),
         )
 
@@ -322,55 +262,10 @@ class Attempts:
 
     def _record(self, attempt: int, kind: Kind, failure: Failure) -> AttemptRecord:
         return AttemptRecord(
-            attempt, int(self._clock.time() * 1000), kind,
-            failure.error, failure.message, failure.traceback,
+            attempt,
+            int(self._clock.time() * 1000),
+            kind,
+            failure.error,
+            failure.message,
+            failure.traceback,
         )
-
-
-def describe(error: BaseException) -> Failure:
-    """Return an exception as text; frames of jobq itself are left out of the traceback."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else (
-        f"{kind.__module__}.{kind.__qualname__}"
-    )
-    try:
-        message = str(error)
-    except Exception:  # a broken __str__ of a user's class
-        message = f"<{name} that cannot be shown>"
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith(
-        "jobq."
-    ):
-        frames = frames.tb_next
-    try:
-        lines = traceback_module.format_exception(kind, error.with_traceback(frames), frames)
-    except Exception:
-        lines = [f"{name}: {message}"]
-    return Failure(name, message, "".join(lines))
-
-
-def one_line(failure: Failure) -> str:
-    """Return a failure in one line, for logs."""
-    message = failure.message.splitlines()[0][:200] if failure.message else ""
-    return f"{failure.error}: {message}" if message else failure.error
-
-
-def text(raw: bytes) -> str:
-    """Return an id for people, whatever a stranger put there."""
-    return raw.decode("utf-8", "backslashreplace")[:200]
-
-
-def _kind(error: BaseException) -> Kind:
-    if isinstance(error, Dead):
-        return "dead"
-    if isinstance(error, Retry):
-        return "retry"
-    return "timeout" if isinstance(error, TimeoutError) else "failed"
-
-
-def _is_id(raw: bytes) -> bool:
-    try:
-        check_job_id(raw.decode())
-    except (OptionError, UnicodeDecodeError):
-        return False
-    return True

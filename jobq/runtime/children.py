@@ -1,5 +1,6 @@
 """Worker processes: started by fork, so that each shares a page of memory with its supervisor."""
 
+import contextlib
 import logging
 import os
 import secrets
@@ -128,7 +129,5 @@ def _forget_signals() -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass

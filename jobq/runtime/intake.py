@@ -3,14 +3,14 @@
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from jobq.errors import StoreError
-from jobq.runtime.attempts import Item
 from jobq.runtime.board import Board
+from jobq.runtime.delivery import Item
 from jobq.runtime.outbox import Outbox
 from jobq.store.ops import fetch, upkeep
-from jobq.store.wire import Op
+from jobq.store.wire import Answer, Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.worker")
 
@@ -41,7 +41,7 @@ class Line:
         self._claims = False
         self._reads = False
 
-    def ops(self, want: int, kinds: str, *, new: bool = True) -> list[Op[Any]]:
+    def ops(self, want: int, kinds: str, *, new: bool = True) -> list[AnyOp]:
         """Return the ops that take up to ``want`` jobs: retries that are due, then new ones.
 
         Both go out together. Where that could take two slow jobs instead of one, retries that
@@ -49,7 +49,7 @@ class Line:
         """
         self._claims = True
         self._reads = new and (want >= _LARGE or self.due_in is None or self.due_in > 0)
-        ops: list[Op[Any]] = [fetch.claim(self.queue, self._consumer, want, kinds)]
+        ops: list[AnyOp] = [fetch.claim(self.queue, self._consumer, want, kinds)]
         if self._reads:
             ops.append(fetch.read(self.queue, self._consumer, want, 0.0))
         return ops
@@ -63,9 +63,7 @@ class Intake:
             from the left, the one that gives back from the right.
     """
 
-    def __init__(
-        self, queues: Sequence[str], consumer: str, outbox: Outbox, board: Board
-    ) -> None:
+    def __init__(self, queues: Sequence[str], consumer: str, outbox: Outbox, board: Board) -> None:
         self.lines = [Line(queue, number, consumer) for number, queue in enumerate(queues)]
         self.waiting: deque[Item] = deque()
         self._by_queue = {line.queue: line for line in self.lines}
@@ -73,14 +71,14 @@ class Intake:
         self._outbox = outbox
         self._board = board
 
-    def took(self, line: Line, answers: Sequence[Any]) -> tuple[int, list[Op[Any]]]:
+    def took(self, line: Line, answers: Answers) -> tuple[int, list[AnyOp]]:
         """Read the answers to `Line.ops`.
 
         Returns:
             How many jobs were taken, and ops that must follow, because the group is gone.
         """
         taken = 0
-        mend: list[Op[Any]] = []
+        mend: list[AnyOp] = []
         claimed, *rest = answers
         if isinstance(claimed, StoreError):
             mend += self._mend(line, claimed)
@@ -114,9 +112,7 @@ class Intake:
             number = self._by_queue[queue].number
             places = self._board.hold([one.entry for one in held], number, retries=True)
             for one, place in zip(held, places, strict=True):
-                self.waiting.append(
-                    (queue, one.entry, one.fields, one.count, one.history, place)
-                )
+                self.waiting.append((queue, one.entry, one.fields, one.count, one.history, place))
         return len(held)
 
     def block(self, *, idle: bool = True) -> float:
@@ -128,7 +124,7 @@ class Intake:
         """Return the op that waits for a new job in any queue."""
         return fetch.read_any([line.queue for line in self.lines], self._consumer, block)
 
-    def woke(self, answer: Any) -> tuple[int, list[Op[Any]]]:
+    def woke(self, answer: Answer) -> tuple[int, list[AnyOp]]:
         """Read the answer to `wait_op`. See `took`."""
         if isinstance(answer, StoreError):
             return 0, [op for line in self.lines for op in self._mend(line, answer)]
@@ -136,7 +132,7 @@ class Intake:
             self.new(queue, [entry])
         return len(answer), []
 
-    def _mend(self, line: Line, error: StoreError) -> list[Op[Any]]:
+    def _mend(self, line: Line, error: StoreError) -> list[AnyOp]:
         if error.code in {"NOGROUP", "UNBLOCKED"}:
             log.warning("made group anew queue=%s reason=%s", line.queue, error)
             return [upkeep.regroup(line.queue)]

@@ -8,17 +8,16 @@ Guarantees:
 import logging
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
-from jobq.core.clock import Clock
-from jobq.errors import StoreDenied, StoreError
+from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.outbox import Outbox, Posting
 from jobq.store import keys
 from jobq.store.ops import fetch, upkeep
 from jobq.store.sync import Connection
-from jobq.store.wire import Op
+from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.worker")
 
@@ -43,8 +42,7 @@ class Link:
         board: Board,
         *,
         consumer: str,
-        clock: Clock,
-        pause: Callable[[float], None],
+        pause: Callable[[float], object],
         stopping: Callable[[], bool],
         alone: bool = True,
     ) -> None:
@@ -53,13 +51,13 @@ class Link:
         self._outbox = outbox
         self._board = board
         self._consumer = consumer
-        self._clock = clock
         self._pause = pause
         self._stopping = stopping
         self._alone = alone
-        self._flying: tuple[Posting, list[Op[Any]]] | None = None
+        self._lost = False
+        self._flying: tuple[Posting, list[AnyOp]] | None = None
 
-    def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
+    def trip(self, ops: Sequence[AnyOp]) -> Answers:
         """Send all outcomes and then these ops, in one round trip; return what these came to.
 
         Raises:
@@ -68,8 +66,10 @@ class Link:
         self.begin(ops)
         return self.finish()
 
-    def begin(self, ops: Sequence[Op[Any]]) -> None:
+    def begin(self, ops: Sequence[AnyOp]) -> None:
         """Send all outcomes and then these ops; `finish` must follow. See `trip`."""
+        if self._lost and self._alone:  # it would connect by itself, and miss what was delivered
+            raise StoreUnavailable("the connection was lost")
         posting = self._outbox.take(alone=self._alone)
         every = [*posting.ops, *ops]
         self._flying = posting, every
@@ -80,7 +80,7 @@ class Link:
                 self._land()
                 raise
 
-    def finish(self) -> list[Any]:
+    def finish(self) -> Answers:
         """Return what the ops of `begin` came to."""
         assert self._flying is not None
         posting, every = self._flying
@@ -96,6 +96,7 @@ class Link:
         return answers[sent:]
 
     def _land(self) -> None:
+        self._lost = True
         if self._flying is not None:
             self._outbox.put_back(self._flying[0])
             self._flying = None
@@ -127,7 +128,7 @@ class Link:
 
     def _greet(self) -> None:
         queues = [line.queue for line in self._intake.lines]
-        ops: list[Op[Any]] = [upkeep.client_id()]
+        ops: list[AnyOp] = [upkeep.client_id()]
         ops += [upkeep.regroup(queue) for queue in queues]
         client, *rest = self._connection.exchange(ops)
         for answer in (client, *rest):
@@ -136,6 +137,7 @@ class Link:
         self._board.connected(client)
         for queue in queues:
             self._adopt(queue)
+        self._lost = False
 
     def _adopt(self, queue: str) -> None:
         """Hold what is pending for this worker and not in its hands: replies that were lost."""

@@ -3,15 +3,17 @@
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TypeVar
 
 from jobq.errors import StoreError
-from jobq.runtime.attempts import Item
+from jobq.runtime.delivery import Item
 from jobq.store.ops import settle
 from jobq.store.ops.settle import Done
-from jobq.store.wire import Op
+from jobq.store.wire import Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.worker")
+
+T = TypeVar("T")
 
 #: Outcomes in one script call: far below the 8,000 values that Lua can unpack.
 MOST = 1000
@@ -23,7 +25,7 @@ class Posting:
     __slots__ = ("groups", "ops", "others")
 
     def __init__(self) -> None:
-        self.ops: list[Op[Any]] = []
+        self.ops: list[AnyOp] = []
         self.groups: list[tuple[str, list[Done]]] = []
         self.others: list[tuple[Op[bool], Item]] = []
 
@@ -75,15 +77,13 @@ class Outbox:
                 posting.groups.append((queue, batch))
                 newest = self.newest.get(queue) or batch[-1][0]
                 held = self.held[queue] if alone else -1
-                posting.ops.append(
-                    settle.settle(queue, self._consumer, batch, newest, held=held)
-                )
+                posting.ops.append(settle.settle(queue, self._consumer, batch, newest, held=held))
                 alone = False
         posting.others = _pop(self._others, MOST)
         posting.ops += [op for op, _ in posting.others]
         return posting
 
-    def settled(self, posting: Posting, answers: Sequence[Any]) -> list[int]:
+    def settled(self, posting: Posting, answers: Answers) -> list[int]:
         """Read what Redis answered; what it refused for now is kept.
 
         Returns:
@@ -91,31 +91,28 @@ class Outbox:
         """
         free: list[int] = []
         lost: list[str] = []
-        for (queue, batch), answer in zip(posting.groups, answers, strict=False):
+        kept = 0
+        groups = len(posting.groups)
+        for (queue, batch), answer in zip(posting.groups, answers[:groups], strict=True):
             if isinstance(answer, StoreError):
-                self._refused(answer)
+                kept += self._refused(answer, len(batch))
                 self._done[queue].extendleft(reversed(batch))
             else:
                 free += [done[4] for done in batch]
                 self.held[queue] -= len(batch)
                 lost += [entry.decode() for entry in answer]
-        for (op, item), answer in zip(
-            posting.others, answers[len(posting.groups) :], strict=False
-        ):
+        for (op, item), answer in zip(posting.others, answers[groups:], strict=True):
             if isinstance(answer, StoreError):
-                self._refused(answer)
+                kept += self._refused(answer, 1)
                 self._others.append((op, item))
             else:
                 free.append(item[5])
-                if not item[3]:
-                    self.held[item[0]] -= 1
-                if not answer:
-                    lost.append("")
+                self.held[item[0]] -= not item[3]
+                lost += [] if answer else [item[1].decode()]
         # After a resend "not yours" mostly means "done already": the first try got through.
         if lost and not self._resent:
-            entries = " ".join(filter(None, lost[:10]))
-            log.warning("lost lease jobs=%d entries=%s", len(lost), entries)
-        self._resent = False
+            log.warning("lost lease jobs=%d entries=%s", len(lost), " ".join(lost[:10]))
+        self._resent = kept > 0
         return free
 
     def put_back(self, posting: Posting) -> None:
@@ -131,14 +128,14 @@ class Outbox:
         found.update(item[1] for _, item in list(self._others))
         return found
 
-    def _refused(self, error: StoreError) -> None:
-        self._resent = True
-        log.error("kept outcomes error=%s", error)
+    def _refused(self, error: StoreError, many: int) -> int:
+        log.error("kept outcomes jobs=%d error=%s", many, error)
+        return many
 
 
-def _pop(items: "deque[Any]", most: int) -> list[Any]:
+def _pop(items: "deque[T]", most: int) -> list[T]:
     """Take items out one by one: another thread may append meanwhile."""
-    taken = []
+    taken: list[T] = []
     try:
         while len(taken) < most:
             taken.append(items.popleft())

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection
-from typing import Any, Final
+from typing import Final
 
 from jobq.errors import StoreError
 from jobq.runtime.recovery import recover
@@ -10,7 +10,7 @@ from jobq.store import keys
 from jobq.store.keys import PARKED
 from jobq.store.ops import fetch, upkeep
 from jobq.store.ops.fetch import Held
-from jobq.store.wire import Op
+from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
 
@@ -23,7 +23,7 @@ FORGET_AFTER: Final = 3_600_000
 #: An entry whose lease has run out: its stream, itself, its owner, its delivery count.
 Suspicion = tuple[str, bytes, str, int]
 
-Exchange = Callable[[list[Op[Any]]], list[Any]]
+Exchange = Callable[[list[AnyOp]], Answers]
 
 
 class Reaper:
@@ -69,15 +69,19 @@ class Reaper:
         after = "-"
         while True:
             page: list[Held] = self._page(queue, stream, consumer, after)
-            taken: list[Op[Any]] = []
+            taken: list[AnyOp] = []
             for held in page:
                 suspicion = (stream, held.entry, consumer, held.count)
                 if suspicion in self._seen:
                     crash = f"lost with its host or silent for {held.idle / 1000:.0f} s"
                     taken.append(
                         recover(
-                            queue, consumer, held,
-                            in_retries=in_retries, crash=crash, now_ms=now_ms,
+                            queue,
+                            consumer,
+                            held,
+                            in_retries=in_retries,
+                            crash=crash,
+                            now_ms=now_ms,
                         )
                     )
                 else:

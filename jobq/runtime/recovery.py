@@ -53,9 +53,7 @@ def recover(
         AttemptRecord(number, now_ms, "crashed", failure.error, failure.message)
     )
     if after.crashes < MAX_CRASHES:
-        return settle.retry(
-            attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode()
-        )
+        return settle.retry(attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
     first = more.get(b"first", held.entry)
     reason = f"its worker died {after.crashes} times"
     letter = Letter(reason, failure, number, int(first.split(b"-")[0]), after)

@@ -138,9 +138,11 @@ class Supervisor:
 
     def _start_isolated(self) -> None:
         """Start a worker for suspects: whatever they do, they do it to nobody else."""
-        many = sum(child.isolated for child in self._children.values())
-        if many < self._settings.processes:
-            self._start(self._settings.processes + many, isolated=True)
+        isolated = [child for child in self._children.values() if child.isolated]
+        if any(child.board.state == STARTING for child in isolated):
+            return
+        if len(isolated) < self._settings.processes:
+            self._start(self._settings.processes + len(isolated), isolated=True)
 
     def _bury_dead(self) -> None:
         while True:

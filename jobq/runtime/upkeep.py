@@ -5,7 +5,7 @@ import os
 import random
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Final
 
 import msgpack
 
@@ -22,7 +22,7 @@ from jobq.store.address import parse_url
 from jobq.store.connect import Locate
 from jobq.store.ops import enqueue, fetch, upkeep
 from jobq.store.sync import Connection
-from jobq.store.wire import Op
+from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
 
@@ -88,7 +88,7 @@ class Upkeep:
         except StoreUnavailable as error:
             self._is_down(error)
         except StoreError as error:
-            log.error("refused by redis error=%s", error)
+            log.warning("refused by redis error=%s", error)
             self._down_until = now + 1.0
         else:
             if self._pause > BACKOFF[0]:
@@ -145,7 +145,7 @@ class Upkeep:
             "running": sum(child.board.running for child in self._children),
             "state": "draining" if self._draining else "running",
         }
-        ops: list[Op[Any]] = [upkeep.beat(self._settings.name, msgpack.packb(record), SILENT)]
+        ops: list[AnyOp] = [upkeep.beat(self._settings.name, msgpack.packb(record), SILENT)]
         ops += [enqueue.register_queue(queue) for queue in self._hello.queues]
         answers = self._exchange(ops)
         if not isinstance(answers[0], StoreError):
@@ -179,7 +179,7 @@ class Upkeep:
     def _wake(self) -> None:
         """End the waits of idle workers when a retry is due, or when they are to stop."""
         waiting = [child for child in self._children if child.board.state == WAITING]
-        ops: list[Op[Any]] = [upkeep.due_soon(queue) for queue in self._hello.queues]
+        ops: list[AnyOp] = [upkeep.due_soon(queue) for queue in self._hello.queues]
         now_ms = self._now_ms()
         ready: set[str] = set()
         for answer in self._exchange(ops):
@@ -205,7 +205,9 @@ class Upkeep:
             if charged or released:
                 log.warning(
                     "recovered jobs worker=%s charged=%d released=%d",
-                    child.consumer, charged, released,
+                    child.consumer,
+                    charged,
+                    released,
                 )
             self._dead.pop(0)
 
@@ -230,8 +232,11 @@ class Upkeep:
                 charged, released = charged + ran, released + (not ran)
                 ops.append(
                     recover(
-                        queue, child.consumer, held,
-                        in_retries=in_retries, crash=how if ran else None,
+                        queue,
+                        child.consumer,
+                        held,
+                        in_retries=in_retries,
+                        crash=how if ran else None,
                         now_ms=int(self._now_ms()),
                     )
                 )
@@ -241,7 +246,7 @@ class Upkeep:
 
     # how it is done
 
-    def _exchange(self, ops: list[Op[Any]]) -> list[Any]:
+    def _exchange(self, ops: list[AnyOp]) -> Answers:
         return self._connection.exchange(ops) if ops else []
 
     def _now_ms(self) -> float:

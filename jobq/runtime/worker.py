@@ -9,17 +9,17 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from jobq.core.clock import SystemClock
 from jobq.core.ports import Application
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import ENDED, Board
 from jobq.runtime.executors.inline import InlineExecutor
+from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello
 from jobq.runtime.settings import WorkerSettings
-from jobq.store.address import parse_url
-from jobq.store.ops import fetch
+from jobq.store.address import Address, parse_url
 from jobq.store.sync import Connection
 
 log = logging.getLogger("jobq.worker")
@@ -98,35 +98,31 @@ def _executor(
 ) -> Executor:
     settings = task.settings
     attempts = Attempts(
-        app.registry, app.codec, consumer=task.consumer, clock=SystemClock(), rng=random.random
+        app.registry,
+        app.codec,
+        consumer=task.consumer,
+        clock=SystemClock(),
+        rng=random.random,  # noqa: S311  jitter
     )
 
-    def locate() -> Any:
+    def locate() -> Address:
         return parse_url(app.redis_url())
 
-    common: dict[str, Any] = {
-        "queues": queues,
-        "consumer": task.consumer,
-        "clock": SystemClock(),
-        "new": not task.isolated,
-        "burst": settings.burst and not task.isolated,
-    }
-    if task.isolated:
-        common["kinds"] = fetch.SUSPECT
-    if not has_async and settings.threads == 1:
-        return InlineExecutor(attempts, lambda: Connection(locate), board, **common)
-    # asyncio costs 10 MB and 45 ms, which workers of sync jobs do not pay.
-    executor: Executor = import_module("jobq.runtime.executors.loop").LoopExecutor(
-        attempts,
-        locate,
-        board,
+    plan = Plan(
+        queues=queues,
+        consumer=task.consumer,
         threads=1 if task.isolated else settings.threads,
         concurrency=1 if task.isolated else settings.concurrency,
-        has_sync=has_sync,
+        has_sync=has_sync or not has_async,
         has_async=has_async,
-        alone=task.isolated,
-        **common,
+        burst=settings.burst,
+        isolated=task.isolated,
     )
+    if not has_async and plan.threads == 1:
+        return InlineExecutor(plan, attempts, lambda: Connection(locate), board, SystemClock())
+    # asyncio costs 10 MB and 45 ms, which workers of sync jobs do not pay.
+    loop = import_module("jobq.runtime.executors.loop")
+    executor: Executor = loop.LoopExecutor(plan, attempts, locate, board, SystemClock())
     return executor
 
 

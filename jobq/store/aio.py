@@ -24,6 +24,7 @@ from jobq.store.connect import (
     context,
     greeting,
     keep_alive,
+    not_redis,
     unreachable,
 )
 from jobq.store.sync import BACKOFF, PATIENCE
@@ -154,7 +155,13 @@ class AsyncConnection(asyncio.Protocol):
                     self._refused(self._waiting.popleft(), reply)
                 else:
                     self._waiting.popleft().answer(reply)
-        except hiredis.ProtocolError:
+        except hiredis.ProtocolError as error:
+            stranger = not_redis(self.address, error)
+            self._fail_all(stranger)
+            for future in self._greeting:
+                if not future.done():
+                    future.set_exception(stranger)
+            self._greeting.clear()
             self._abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -212,9 +219,9 @@ class AsyncConnection(asyncio.Protocol):
             if address.path:
                 transport, _ = await self._loop.create_unix_connection(lambda: self, address.path)
             else:
-                tls = {"ssl": context(address.tls)} if address.tls else {}
+                tls = context(address.tls) if address.tls else None
                 transport, _ = await self._loop.create_connection(
-                    lambda: self, address.host, address.port, **tls
+                    lambda: self, address.host, address.port, ssl=tls
                 )
                 keep_alive(transport.get_extra_info("socket"))
             try:

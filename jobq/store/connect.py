@@ -1,13 +1,15 @@
 """Opening a connection: the socket, TLS, and the words that are said first."""
 
-import os
 import socket
-import ssl
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jobq.errors import StoreUnavailable
 from jobq.store.address import Address, Tls
 from jobq.store.wire import Word
+
+if TYPE_CHECKING:
+    import ssl
 
 Locate = Callable[[], Address]
 
@@ -33,8 +35,10 @@ def greeting(address: Address, *, resp3: bool, name: str) -> list[tuple[Word, ..
     return words
 
 
-def context(tls: Tls) -> ssl.SSLContext:
+def context(tls: Tls) -> "ssl.SSLContext":
     """Return the TLS context for an address; the server's certificate is checked by default."""
+    import ssl  # noqa: PLC0415  5 ms, and few use TLS
+
     made = ssl.create_default_context(cafile=tls.ca_file)
     if not tls.verify or not tls.check_hostname:
         made.check_hostname = False
@@ -51,6 +55,7 @@ def dial(address: Address) -> socket.socket:
     Raises:
         StoreUnavailable: nobody answers there.
     """
+    sock = None
     try:
         if address.path:
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -60,9 +65,11 @@ def dial(address: Address) -> socket.socket:
         sock = socket.create_connection((address.host, address.port), CONNECT_TIMEOUT)
         keep_alive(sock)
         if address.tls:
-            sock = context(address.tls).wrap_socket(sock, server_hostname=address.host)
+            return context(address.tls).wrap_socket(sock, server_hostname=address.host)
         return sock
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host that no DNS name can be
+        if sock is not None:
+            sock.close()
         raise unreachable(address, error) from error
 
 
@@ -75,9 +82,15 @@ def keep_alive(sock: socket.socket) -> None:
 def unreachable(address: Address, error: Exception) -> StoreUnavailable:
     """Return the error for a server that does not answer, with its fix."""
     why = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.errno:
-        why = os.strerror(error.errno)
+    if isinstance(error, OSError):
+        why = error.strerror or why
     return StoreUnavailable(
         f"cannot reach Redis at {address.safe}: {why}. Start it there, set JOBQ_REDIS_URL to "
         "where it is, or unset JOBQ_REDIS_URL for the embedded server."
     )
+
+
+def not_redis(address: Address | None, error: Exception) -> StoreUnavailable:
+    """Return the error for a peer that does not speak Redis's protocol."""
+    where = address.safe if address else "that address"
+    return StoreUnavailable(f"what answers at {where} is not Redis: {error}. Check the URL.")

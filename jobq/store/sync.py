@@ -20,7 +20,7 @@ import hiredis
 from jobq.core.clock import Clock, SystemClock
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.store.address import Address
-from jobq.store.connect import REPLY_TIMEOUT, Locate, dial, greeting, unreachable
+from jobq.store.connect import REPLY_TIMEOUT, Locate, dial, greeting, not_redis, unreachable
 from jobq.store.wire import Lane, Op, Word, error_of, pack
 
 T = TypeVar("T")
@@ -210,6 +210,9 @@ class Connection:
             raise StoreUnavailable("the connection is closed")
         try:
             return [self._read() for _ in range(many)]
+        except hiredis.ProtocolError as error:
+            self.close()
+            raise not_redis(self.address, error) from error
         except OSError as error:
             raise self._cut(error) from error
         except BaseException:  # between a command and its reply: nothing else may read that

@@ -7,8 +7,6 @@ nothing is written twice. The packing and the parsing of the protocol are hiredi
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
 import hiredis
@@ -22,6 +20,9 @@ from jobq.errors import (
 )
 
 T = TypeVar("T")
+
+_LUA = f"{__file__.rpartition('wire')[0]}lua/"
+
 Word = str | bytes | int | float
 
 #: Error codes of Redis that we handle by name, wherever they stand: 6.2 wraps the errors of a
@@ -38,18 +39,35 @@ _FOR_NOW = {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF
 class Script:
     """A Lua file, known to Redis by the hash of its text: releases never replace each other's.
 
+    Read at its first use: a program that imports jobq pays for no more than it calls.
+
     Attributes:
         name: the file's name without its ending.
-        text: what Redis is given.
-        sha: how Redis knows it.
     """
 
-    __slots__ = ("name", "sha", "text")
+    __slots__ = ("_sha", "_text", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.text = files("jobq.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
-        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        self._text = ""
+        self._sha = ""
+
+    @property
+    def text(self) -> str:
+        """What Redis is given."""
+        if not self._text:
+            with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
+                self._text = file.read()
+        return self._text
+
+    @property
+    def sha(self) -> str:
+        """How Redis knows it."""
+        if not self._sha:
+            from hashlib import sha1  # noqa: PLC0415  3 ms, for OpenSSL
+
+            self._sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        return self._sha
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +87,16 @@ class Op(Generic[T]):
     script: Script | None = None
     stamp_at: int = 0
     block: float = 0.0
+
+
+#: An op whose answer the caller knows how to read.
+AnyOp = Op[Any]
+
+#: What an op came to: what its `parse` returns, or a `StoreError`.
+Answer = Any
+
+#: What ops came to, in their order.
+Answers = list[Any]
 
 
 def call(
@@ -145,5 +173,5 @@ class Lane:
 
 def pack(words: tuple[Word, ...]) -> bytes:
     """Return a command as Redis reads it."""
-    packed: bytes = hiredis.pack_command(words)
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type]  # invariant in its stub
     return packed

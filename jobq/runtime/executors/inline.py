@@ -11,20 +11,23 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.current import running
 from jobq.errors import StoreError, StoreUnavailable
-from jobq.runtime.attempts import Attempts, Delivery
+from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
+from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE, time_limit
+from jobq.runtime.executors.plan import Plan
 from jobq.runtime.intake import Intake, Line
 from jobq.runtime.link import Link
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
 from jobq.store.ops import fetch, inspect
 from jobq.store.sync import Connection
+from jobq.store.wire import Answers
 
 log = logging.getLogger("jobq.worker")
 
@@ -34,37 +37,26 @@ AHEAD_FROM: Final = 16
 
 
 class InlineExecutor:
-    """Runs the sync jobs of one worker.
-
-    Args:
-        kinds: which waiting retries it takes.
-        new: take new jobs too, not only retries.
-        burst: end when the queues are empty.
-    """
+    """Runs the sync jobs of one worker."""
 
     def __init__(
         self,
+        plan: Plan,
         attempts: Attempts,
         connect: Callable[[], Connection],
         board: Board,
-        *,
-        queues: tuple[str, ...],
-        consumer: str,
         clock: Clock,
-        kinds: str = fetch.SYNC + fetch.ASYNC + fetch.ANY + fetch.UNKNOWN,
-        new: bool = True,
-        burst: bool = False,
     ) -> None:
+        self._plan = plan
         self._attempts = attempts
         self._board = board
         self._clock = clock
-        self._kinds = kinds
-        self._new = new
-        self._burst = burst
+        self._kinds = plan.kinds if plan.isolated else plan.kinds + fetch.SYNC + fetch.ASYNC
+        self._new = not plan.isolated
         self._stopping = False
         self._stop = threading.Event()
-        self._outbox = Outbox(queues, consumer)
-        self._intake = Intake(queues, consumer, self._outbox, board)
+        self._outbox = Outbox(plan.queues, plan.consumer)
+        self._intake = Intake(plan.queues, plan.consumer, self._outbox, board)
         self._pace = Pace()
         #: When the job that runs was started; 0: none runs.
         self._busy_since = 0.0
@@ -72,8 +64,8 @@ class InlineExecutor:
         #: thread after its batch, or the other one during a job that takes long.
         self._ahead: list[Line] = []
         self._landing = threading.Lock()
-        self._link = self._make_link(connect, consumer, alone=True)
-        self._relief = Relief(self, self._make_link(connect, consumer, alone=False))
+        self._link = self._make_link(connect(), alone=True)
+        self._relief = Relief(self, self._make_link(connect(), alone=False))
 
     def stop(self) -> None:
         """Finish the job that runs, give the rest back, and end; safe in a signal handler."""
@@ -91,10 +83,11 @@ class InlineExecutor:
                 except StoreUnavailable as error:
                     log.debug("lost connection error=%s", error)
                     self._busy_since = 0.0
-                    self._ahead.clear()
+                    self._board.runs(-1)
+                    self._relief.rest()
                     self._link.connect()
                 except StoreError as error:  # Redis is there and refuses: say so, do not spin
-                    log.error("refused by redis error=%s", error)
+                    log.warning("refused by redis error=%s", error)
                     self._stop.wait(1.0)
         finally:
             self._board.says(DRAINING)
@@ -108,7 +101,7 @@ class InlineExecutor:
             self._fetch_ahead()
             self._run_waiting()
             self._land()
-        elif not self._new or (self._burst and self._is_empty()):
+        elif not self._new or (self._plan.burst and self._is_empty()):
             self.stop()
         else:
             self._wait()
@@ -140,7 +133,7 @@ class InlineExecutor:
             if self._ahead:
                 self._took(self._ahead.pop(), self._link.finish())
 
-    def _took(self, line: Line, answers: list[Any]) -> int:
+    def _took(self, line: Line, answers: Answers) -> int:
         taken, mend = self._intake.took(line, answers)
         if mend:
             self._link.trip(mend)
@@ -149,7 +142,7 @@ class InlineExecutor:
     def _wait(self) -> None:
         """Wait for a job; the supervisor ends the wait when there is another reason to look."""
         block = self._intake.block()
-        if self._burst:
+        if self._plan.burst:
             block = min(block, BURST_LOOK)
         self._board.says(WAITING)
         if self._stopping:  # asked to stop before we said that we wait
@@ -167,6 +160,7 @@ class InlineExecutor:
         waiting, clock, board = self._intake.waiting, self._clock.monotonic, self._board
         read, call, context = self._attempts.read, self._call, contextvars.copy_context
         began = flushed = self._busy_since = clock()
+        verbose = log.isEnabledFor(logging.DEBUG)
         ran = 0
         self._relief.watch()
         while waiting and not self._stopping:
@@ -186,7 +180,10 @@ class InlineExecutor:
             else:
                 self._succeeded(delivery, value)
             ran += 1
-            self._busy_since = now = clock()
+            now = clock()
+            if verbose:
+                log.debug("ran %s took=%.1fms", delivery, (now - self._busy_since) * 1000)
+            self._busy_since = now
             if now - flushed > FLUSH and waiting:
                 flushed = now
                 self._land()
@@ -256,16 +253,13 @@ class InlineExecutor:
         except StoreError as error:  # leases run out, and others run what we could not settle
             log.warning("left outcomes unsettled jobs=%d error=%s", len(self._outbox), error)
 
-    def _make_link(
-        self, connect: Callable[[], Connection], consumer: str, *, alone: bool
-    ) -> Link:
+    def _make_link(self, connection: Connection, *, alone: bool) -> Link:
         return Link(
-            connect(),
+            connection,
             self._intake,
             self._outbox,
             self._board,
-            consumer=consumer,
-            clock=self._clock,
+            consumer=self._plan.consumer,
             pause=self._stop.wait,
             stopping=self._stop.is_set,
             alone=alone,

@@ -12,9 +12,11 @@ import threading
 
 from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
-from jobq.runtime.attempts import Attempts, Delivery
+from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
+from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE
+from jobq.runtime.executors.plan import Plan
 from jobq.runtime.executors.pump import Pump
 from jobq.runtime.executors.slots import AsyncSlots, SyncSlots
 from jobq.runtime.intake import Intake
@@ -27,50 +29,21 @@ log = logging.getLogger("jobq.worker")
 
 
 class LoopExecutor:
-    """Runs the async and the sync jobs of one worker.
-
-    Args:
-        threads: sync jobs at once; 1: in the main thread.
-        concurrency: async jobs at once.
-        kinds: which waiting retries it takes besides those of its own kinds.
-        new: take new jobs too, not only retries.
-        burst: end when the queues are empty.
-        alone: one job at a time, whatever its kind.
-        has_sync: whether the app has sync job functions.
-        has_async: whether it has async ones.
-    """
+    """Runs the async and the sync jobs of one worker."""
 
     def __init__(
-        self,
-        attempts: Attempts,
-        locate: Locate,
-        board: Board,
-        *,
-        queues: tuple[str, ...],
-        consumer: str,
-        clock: Clock,
-        threads: int = 1,
-        concurrency: int = 100,
-        new: bool = True,
-        burst: bool = False,
-        alone: bool = False,
-        kinds: str = fetch.ANY + fetch.UNKNOWN,
-        has_sync: bool = True,
-        has_async: bool = True,
+        self, plan: Plan, attempts: Attempts, locate: Locate, board: Board, clock: Clock
     ) -> None:
+        self._plan = plan
         self._attempts = attempts
         self._locate = locate
         self._board = board
-        self._consumer = consumer
         self._clock = clock
-        self._new = new
-        self._burst = burst
-        self._alone = alone
-        self._kinds = kinds
-        self._outbox = Outbox(queues, consumer)
-        self._intake = Intake(queues, consumer, self._outbox, board)
-        self._sync = SyncSlots(self, threads if has_sync else 0)
-        self._async = AsyncSlots(self, concurrency if has_async else 0)
+        self._new = not plan.isolated
+        self._outbox = Outbox(plan.queues, plan.consumer)
+        self._intake = Intake(plan.queues, plan.consumer, self._outbox, board)
+        self._sync = SyncSlots(self, plan.threads if plan.has_sync else 0)
+        self._async = AsyncSlots(self, plan.concurrency if plan.has_async else 0)
         self._probe_sync = Probe()
         self._probe_async = Probe()
         self._stopping = False
@@ -145,7 +118,7 @@ class LoopExecutor:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        pump = Pump(self._locate, self._intake, self._outbox, self._board, self._consumer)
+        pump = Pump(self._locate, self._intake, self._outbox, self._board, self._plan.consumer)
         try:
             await pump.connect()
             await self._fetch_until_stopped(pump)
@@ -174,7 +147,7 @@ class LoopExecutor:
             except StoreDenied:
                 raise
             except StoreError as error:  # Redis is there and refuses: say so, do not spin
-                log.error("refused by redis error=%s", error)
+                log.warning("refused by redis error=%s", error)
                 await self._until_changed(1.0)
 
     async def _cycle(self, pump: Pump) -> None:
@@ -185,19 +158,21 @@ class LoopExecutor:
         self._last_trip = self._clock.monotonic()
         taken = await pump.fetch(want, kinds, new=self._new)
         self._dispatch()
-        if taken:
-            return
-        if not self._new and not self._sync.busy and not self._async.busy:
+        if not taken and await self._is_over(pump):
             self._stopping = True
-        elif self._burst and not self._sync.busy and not self._async.busy and await pump.is_empty():
-            self._stopping = True
-        else:
+        elif not taken:
             await self._wait(pump)
+
+    async def _is_over(self, pump: Pump) -> bool:
+        """Whether, with nothing to fetch now, there will be nothing to do any more."""
+        if self._sync.busy or self._async.busy:
+            return False
+        return self._plan.isolated or (self._plan.burst and await pump.is_empty())
 
     async def _wait(self, pump: Pump) -> None:
         """Wait for a job, while outcomes of what runs are settled as they come."""
         block = self._intake.block()
-        if self._burst:
+        if self._plan.burst:
             block = min(block, BURST_LOOK)
         if not self._new:
             await self._idle(pump)
@@ -228,10 +203,10 @@ class LoopExecutor:
 
     def _room(self) -> tuple[int, str]:
         """Return how many jobs to fetch, and which waiting retries may come."""
-        if self._alone:
-            return int(not self._sync.busy and not self._async.busy), self._kinds
+        if self._plan.isolated:
+            return int(not self._sync.busy and not self._async.busy), self._plan.kinds
         want_sync, want_async = self._sync.want, self._async.want
-        kinds = self._kinds
+        kinds = self._plan.kinds
         if want_sync > 0:
             kinds += fetch.SYNC
         if want_async > 0:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from typing import Any
 
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import Board
@@ -15,7 +14,7 @@ from jobq.store import keys
 from jobq.store.aio import AsyncConnection
 from jobq.store.connect import Locate
 from jobq.store.ops import fetch, inspect, upkeep
-from jobq.store.wire import Op
+from jobq.store.wire import Answer, Answers, AnyOp
 
 log = logging.getLogger("jobq.worker")
 
@@ -31,6 +30,8 @@ class Pump:
         self, locate: Locate, intake: Intake, outbox: Outbox, board: Board, consumer: str
     ) -> None:
         self.down = False
+        #: A connection was cut: what it delivered unseen must be found before more is fetched.
+        self._lost = False
         self._intake = intake
         self._outbox = outbox
         self._board = board
@@ -38,9 +39,9 @@ class Pump:
         self._talk = AsyncConnection(locate, resend=False)
         self._wait = AsyncConnection(locate, resend=False)
 
-    async def trip(self, ops: Sequence[Op[Any]]) -> list[Any]:
+    async def trip(self, ops: Sequence[AnyOp]) -> Answers:
         """Send all outcomes and then these ops, in one write. See `Link.trip`."""
-        posting = self._outbox.take(alone=False)
+        posting = self._outbox.take()
         if not posting.ops and not ops:
             return []
         futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
@@ -51,6 +52,7 @@ class Pump:
                 isinstance(answer, BaseException) and not isinstance(answer, StoreError)
             ):
                 self._outbox.put_back(posting)
+                self._lost = True
                 raise answer
         sent = len(posting.ops)
         if sent:
@@ -67,6 +69,7 @@ class Pump:
 
     async def fetch(self, want: int, kinds: str, *, new: bool) -> int:
         """Settle what has happened and take up to ``want`` jobs, the first queue first."""
+        self._check()
         total = 0
         for line in self._intake.lines:
             ops = line.ops(want - total, kinds, new=new)
@@ -83,15 +86,21 @@ class Pump:
                 break
         return total
 
-    def start_wait(self, block: float) -> "asyncio.Future[Any]":
+    def start_wait(self, block: float) -> "asyncio.Future[Answer]":
         """Begin to wait for a job; the wait is never cancelled, or deliveries would be lost."""
+        self._check()
         return self._wait.submit(self._intake.wait_op(block))
 
-    async def woke(self, reading: "asyncio.Future[Any]") -> None:
+    def _check(self) -> None:
+        if self._lost:
+            raise StoreUnavailable("the connection was lost")
+
+    async def woke(self, reading: "asyncio.Future[Answer]") -> None:
         """Hold what a wait has brought."""
         try:
             answer = reading.result()
         except StoreUnavailable:
+            self._lost = True
             raise
         except StoreError as error:
             answer = error
@@ -127,7 +136,7 @@ class Pump:
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
                 pause = min(most, 2 * pause)
             else:
-                self.down = False
+                self.down = self._lost = False
                 if told:
                     log.warning("found redis again")
                 return

@@ -3,15 +3,16 @@
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from contextvars import copy_context
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Protocol, cast
 
 from jobq.core.clock import Clock
 from jobq.core.current import running
-from jobq.runtime.attempts import Attempts, Delivery
+from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import Board
+from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import FLUSH, PATIENCE, time_limit
 from jobq.runtime.pace import MOST, Pace
 
@@ -239,7 +240,7 @@ class AsyncSlots:
         error: BaseException | None = None
         value: object = None
         try:
-            coroutine: Coroutine[Any, Any, object] = self._executor.attempts.call(delivery)
+            coroutine = cast("Awaitable[object]", self._executor.attempts.call(delivery))
             if delivery.policy.timeout is None:
                 value = await coroutine
             else:
@@ -258,7 +259,7 @@ class AsyncSlots:
             self._finished = 0
 
 
-async def _limited(coroutine: Coroutine[Any, Any, object], seconds: float) -> object:
+async def _limited(coroutine: Awaitable[object], seconds: float) -> object:
     try:
         async with asyncio.timeout(seconds) as limit:
             return await coroutine

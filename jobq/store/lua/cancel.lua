@@ -27,9 +27,12 @@ if not where then return 0 end
 local letter, entry = string.sub(where, 1, 1), string.sub(where, 2)
 if letter == 'x' then return -2 end
 local stream = letter == 'j' and KEYS[2] or KEYS[3]
-local held = redis.call('XPENDING', stream, ARGV[1], entry, entry, 1)
-if #held == 1 and held[1][2] ~= ARGV[2] then return -1 end
-redis.call('XACK', stream, ARGV[1], entry)
+-- No group yet (nothing ever read this queue) is an error for XPENDING, and no news for us.
+local held = redis.pcall('XPENDING', stream, ARGV[1], entry, entry, 1)
+if not held.err then
+  if #held == 1 and held[1][2] ~= ARGV[2] then return -1 end
+  redis.call('XACK', stream, ARGV[1], entry)
+end
 redis.call('XDEL', stream, entry)
 if letter == 'r' then
   for i = 1, #ARGV[6] do redis.call('ZREM', KEYS[4], string.sub(ARGV[6], i, i) .. entry) end

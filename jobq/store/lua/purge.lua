@@ -12,8 +12,11 @@ RETURNS
   1  removed
   0  no such dead letter
 ]]
-if redis.call('HGET', KEYS[2], ARGV[1]) ~= 'x' .. ARGV[2] then return 0 end
-redis.call('XDEL', KEYS[1], ARGV[2])
-redis.call('HDEL', KEYS[2], ARGV[1])
-redis.call('DEL', KEYS[3])
-return 1
+-- A stranger's entry stands in no index, or under an id that is somebody else's.
+local ours = redis.call('HGET', KEYS[2], ARGV[1]) == 'x' .. ARGV[2]
+local removed = redis.call('XDEL', KEYS[1], ARGV[2])
+if removed == 1 and ours then
+  redis.call('HDEL', KEYS[2], ARGV[1])
+  redis.call('DEL', KEYS[3])
+end
+return removed

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
-from jobq.store.wire import Op, Script, call
+from jobq.store.wire import Op, Script, Word, call
 
 #: Which workers may take a waiting retry: the letter before its entry in ``due``.
 SYNC, ASYNC, ANY, SUSPECT, UNKNOWN = "s", "a", "?", "!", "u"
@@ -20,7 +20,8 @@ _CLAIM = Script("claim")
 _MINE = Script("mine")
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Held:
     """An entry of ``retries`` or of one consumer, with what else is known of it.
 
     Attributes:
@@ -48,15 +49,13 @@ class Claimed:
 
 def read(queue: str, consumer: str, count: int, block: float) -> Op[list[RawEntry]]:
     """Take new jobs; wait up to ``block`` seconds for the first, or not at all at 0."""
-    words = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
+    words: list[Word] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
     if block > 0:
         words += ["BLOCK", max(1, int(block * 1000))]
     return Op((*words, "STREAMS", keys.jobs(queue), ">"), _entries, None, 0, block)
 
 
-def read_any(
-    queues: Sequence[str], consumer: str, block: float
-) -> Op[list[tuple[str, RawEntry]]]:
+def read_any(queues: Sequence[str], consumer: str, block: float) -> Op[list[tuple[str, RawEntry]]]:
     """Wait for a new job in any of several queues; at most one of each."""
     streams = {keys.jobs(queue).encode(): queue for queue in queues}
 
@@ -92,7 +91,7 @@ def _entries(reply: Any) -> list[RawEntry]:
     if not reply:
         return []
     if isinstance(reply, dict):
-        return next(iter(reply.values()))  # type: ignore[no-any-return]
+        return next(iter(reply.values()))
     return reply[0][1]  # type: ignore[no-any-return]
 
 

@@ -1,7 +1,7 @@
 """Ops that end an attempt: success, another attempt later, the dead letters, given back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
@@ -18,7 +18,8 @@ _PARK = Script("park")
 _BURY = Script("bury")
 
 
-class Attempt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Attempt:
     """An attempt that somebody owns: where it is, and the fence.
 
     Attributes:
@@ -34,6 +35,11 @@ class Attempt(NamedTuple):
     entry: bytes
     job_id: bytes
     count: int = 0
+
+    @property
+    def fields(self) -> tuple[str, str, bytes, bytes, int]:
+        """Everything, in order."""
+        return self.queue, self.consumer, self.entry, self.job_id, self.count
 
 
 #: A first attempt that succeeded: entry, job id, TTL of the result in ms (0: none is kept), the
@@ -64,7 +70,7 @@ def settle(
 
 def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
     """Finish a later attempt that succeeded; False when it is no longer owned."""
-    queue, consumer, entry, job_id, count = attempt
+    queue, consumer, entry, job_id, count = attempt.fields
     every = (
         keys.retries(queue),
         keys.index(queue),
@@ -104,7 +110,7 @@ def bury(
         ttl: of the result, in ms; 0: none is kept.
         was: for what cannot be read, and so gets an id of its own: the id that it had.
     """
-    queue, consumer, entry, job_id, count = attempt
+    queue, consumer, entry, job_id, count = attempt.fields
     every = (
         keys.retries(queue) if count else keys.jobs(queue),
         keys.dead(queue),
@@ -120,7 +126,7 @@ def bury(
 def _later(
     attempt: Attempt, call_bytes: bytes, used: int, delay: float, kind: str, history: bytes
 ) -> Op[bool]:
-    queue, consumer, entry, job_id, count = attempt
+    queue, consumer, entry, job_id, count = attempt.fields
     ms = max(0, round(delay * 1000))
     if not count:
         first = (

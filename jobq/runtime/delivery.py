@@ -1,0 +1,95 @@
+"""An entry in the hands of a worker: before it is read, and as a call that can be made."""
+
+from jobq.core.current import RunningJob, moment
+from jobq.core.options import Policy
+from jobq.core.registry import Definition
+from jobq.runtime.describe import text
+from jobq.store.ops import fetch
+
+#: An entry that this worker holds, not yet read: its queue, itself, its fields, its delivery count
+#: (0 in ``jobs``), its history in ``retries``, its place on the board. A bare tuple: one is made
+#: for each job.
+Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
+
+
+class Delivery:
+    """An entry handed to this worker: a call that can be made, the attempt, and the fence."""
+
+    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy")
+
+    fields: list[bytes]
+    definition: Definition
+    policy: Policy
+    args: list[object]
+    kwargs: dict[str, object]
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+
+    def __str__(self) -> str:
+        return f"job={text(self.job_id)} name={self.definition.name} attempt={self.attempt}"
+
+    @property
+    def queue(self) -> str:
+        """The queue that it came from."""
+        return self.item[0]
+
+    @property
+    def entry(self) -> bytes:
+        """Its entry."""
+        return self.item[1]
+
+    @property
+    def job_id(self) -> bytes:
+        """The id of the job."""
+        return self.fields[0]
+
+    @property
+    def call(self) -> bytes:
+        """The encoded call."""
+        return self.fields[1]
+
+    @property
+    def count(self) -> int:
+        """Its delivery count in ``retries``; 0 in ``jobs``."""
+        return self.item[3]
+
+    @property
+    def place(self) -> int:
+        """Where it stands on the board."""
+        return self.item[5]
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt this is, from 1."""
+        return self.item[3] or 1
+
+    @property
+    def first(self) -> bytes:
+        """The entry that the job had when it was enqueued."""
+        return self._more().get(b"first", self.item[1])
+
+    @property
+    def history(self) -> bytes | None:
+        """The encoded attempts so far."""
+        return self.item[4] or self._more().get(b"history")
+
+    @property
+    def running_job(self) -> RunningJob:
+        """What user code may know of it."""
+        return RunningJob(
+            self.job_id.decode(),
+            self.definition.name,
+            self.queue,
+            self.attempt,
+            moment(int(self.first.split(b"-")[0])),
+        )
+
+    @property
+    def kind(self) -> str:
+        """Which workers may take it when it is to be retried."""
+        return fetch.ASYNC if self.definition.is_async else fetch.SYNC
+
+    def _more(self) -> dict[bytes, bytes]:
+        fields = self.fields
+        return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}

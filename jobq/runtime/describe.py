@@ -1,0 +1,59 @@
+"""What went wrong, in words: exceptions and ids as text for histories, dead letters and logs."""
+
+import traceback as traceback_module
+
+from jobq.core.history import Kind
+from jobq.core.ids import check_job_id
+from jobq.core.outcome import Failure
+from jobq.errors import Dead, OptionError, Retry
+
+
+def describe(error: BaseException) -> Failure:
+    """Return an exception as text; frames of jobq itself are left out of the traceback."""
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001  a broken __str__ of a user's class
+        message = f"<{name} that cannot be shown>"
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("jobq."):
+        frames = frames.tb_next
+    try:
+        lines = traceback_module.format_exception(kind, error.with_traceback(frames), frames)
+    except Exception:  # noqa: BLE001  the same, in a chained exception
+        lines = [f"{name}: {message}"]
+    return Failure(name, message, "".join(lines))
+
+
+def one_line(failure: Failure) -> str:
+    """Return a failure in one line, for logs."""
+    message = failure.message.splitlines()[0][:200] if failure.message else ""
+    return f"{failure.error}: {message}" if message else failure.error
+
+
+def text(raw: bytes) -> str:
+    """Return an id for people, whatever a stranger put there."""
+    return raw.decode("utf-8", "backslashreplace")[:200]
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Return the word for it in histories."""
+    if isinstance(error, Dead):
+        return "dead"
+    if isinstance(error, Retry):
+        return "retry"
+    return "timeout" if isinstance(error, TimeoutError) else "failed"
+
+
+def is_job_id(raw: bytes) -> bool:
+    """Tell whether bytes out of a stream can be the id of a job."""
+    try:
+        check_job_id(raw.decode())
+    except (OptionError, UnicodeDecodeError):
+        return False
+    return True

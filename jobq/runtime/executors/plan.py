@@ -1,0 +1,36 @@
+"""What an executor is to do: which jobs it takes, how many at once, and when it ends."""
+
+from dataclasses import dataclass
+
+from jobq.store.ops import fetch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The orders of one executor.
+
+    Attributes:
+        queues: the queues it reads, the first one first.
+        consumer: the worker, as Redis knows it; half of the fence.
+        threads: sync jobs at once; 1: in the main thread.
+        concurrency: async jobs at once.
+        has_sync: the app has sync job functions.
+        has_async: it has async ones.
+        burst: end when the queues are empty.
+        isolated: take only suspects (jobs whose process has died before), one at a time, and
+            end when there is none.
+    """
+
+    queues: tuple[str, ...]
+    consumer: str
+    threads: int = 1
+    concurrency: int = 100
+    has_sync: bool = True
+    has_async: bool = True
+    burst: bool = False
+    isolated: bool = False
+
+    @property
+    def kinds(self) -> str:
+        """The waiting retries that it takes whatever room there is for sync or async jobs."""
+        return fetch.SUSPECT if self.isolated else fetch.ANY + fetch.UNKNOWN
