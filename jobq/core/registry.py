@@ -1,5 +1,6 @@
 """The job functions of an app, by name: only what is registered ever runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from inspect import Signature, unwrap
@@ -36,10 +37,12 @@ class Definition:
 class Registry:
     """The job functions of one app."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("_by_name", "get")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Definition] = {}
+        #: Returns the job function of a name, or None. The dict's own: it is called for every job.
+        self.get: Callable[[str], Definition | None] = self._by_name.get
 
     def add(self, definition: Definition) -> None:
         """Register a job function; the same one again, after a reload, replaces the old.
@@ -55,10 +58,6 @@ class Registry:
                 "Give one of them another name with @job(name=...)."
             )
         self._by_name[definition.name] = definition
-
-    def get(self, name: str) -> Definition | None:
-        """Return the job function of that name, or None."""
-        return self._by_name.get(name)
 
     def names(self) -> list[str]:
         """Return all names, sorted."""

@@ -57,7 +57,7 @@ class Attempts:
         self._consumer = consumer
         self._clock = clock
         self._rng = rng
-        self._decode = codec.decode_call
+        self._decode = codec.unpack_call
         self._encode = codec.encode_value
         self._get = registry.get
 

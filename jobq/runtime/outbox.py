@@ -42,7 +42,8 @@ class Outbox:
 
     def __init__(self, queues: Sequence[str], consumer: str) -> None:
         self._consumer = consumer
-        self._done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
+        #: First attempts that succeeded, by queue: appended to by whoever ran them.
+        self.done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
         #: The last entry of ``jobs`` that this worker was given, of each queue.
@@ -51,14 +52,10 @@ class Outbox:
         self.held: dict[str, int] = dict.fromkeys(queues, 0)
 
     def __bool__(self) -> bool:
-        return bool(self._others) or any(self._done.values())
+        return bool(self._others) or any(self.done.values())
 
     def __len__(self) -> int:
-        return len(self._others) + sum(map(len, self._done.values()))
-
-    def done(self, queue: str) -> deque[Done]:
-        """Return where first attempts of a queue that succeeded are to be appended."""
-        return self._done[queue]
+        return len(self._others) + sum(map(len, self.done.values()))
 
     def add(self, op: Op[bool], item: Item) -> None:
         """Add any other outcome: its op, and what it is the outcome of."""
@@ -71,7 +68,7 @@ class Outbox:
             alone: nobody else is settling at the same time, so what is held is known.
         """
         posting = Posting()
-        for queue, done in self._done.items():
+        for queue, done in self.done.items():
             while done:
                 batch = _pop(done, MOST)
                 posting.groups.append((queue, batch))
@@ -96,7 +93,7 @@ class Outbox:
         for (queue, batch), answer in zip(posting.groups, answers[:groups], strict=True):
             if isinstance(answer, StoreError):
                 kept += self._refused(answer, len(batch))
-                self._done[queue].extendleft(reversed(batch))
+                self.done[queue].extendleft(reversed(batch))
             else:
                 free += [done[4] for done in batch]
                 self.held[queue] -= len(batch)
@@ -118,13 +115,13 @@ class Outbox:
     def put_back(self, posting: Posting) -> None:
         """Keep what was on its way when the connection was cut; it will be sent again."""
         for queue, batch in reversed(posting.groups):
-            self._done[queue].extendleft(reversed(batch))
+            self.done[queue].extendleft(reversed(batch))
         self._others.extendleft(reversed(posting.others))
         self._resent = True
 
     def entries(self) -> set[bytes]:
         """Return the entries whose outcome is still here."""
-        found = {done[0] for queue in self._done.values() for done in list(queue)}
+        found = {done[0] for queue in self.done.values() for done in list(queue)}
         found.update(item[1] for _, item in list(self._others))
         return found
 

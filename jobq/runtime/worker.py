@@ -1,5 +1,6 @@
 """A worker: the child process that fetches jobs and runs user code."""
 
+import gc
 import logging
 import os
 import random
@@ -80,6 +81,8 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
             jobs=tuple(app.registry.names()),
         )
     )
+    # What the app has imported lives as long as the process: no need to look through it again.
+    gc.freeze()
     executor = _executor(task, app, board, queues, has_sync=has_sync, has_async=has_async)
     stop.bind(executor)
     threading.Thread(target=_guard, args=(executor,), name="jobq-guard", daemon=True).start()

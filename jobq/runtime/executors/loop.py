@@ -88,7 +88,7 @@ class LoopExecutor:
         elif delivery.count:
             self._outbox.add(self._attempts.succeeded(delivery, value), delivery.item)
         else:
-            self._outbox.done(delivery.queue).append(self._attempts.done(delivery, value))
+            self._outbox.done[delivery.queue].append(self._attempts.done(delivery, value))
 
     @property
     def attempts(self) -> Attempts:
