@@ -26,6 +26,11 @@ Our exception hierarchy::
     └── CallUnreadable         bytes in a stream that are not a call
         └── CallTooNew         a call in a newer format than this release knows
 
+What is raised in a job that runs longer than its timeout is a TimeoutError, so that it can be
+caught as one:
+
+    JobTimedOut
+
 What a job raises to steer itself is not an error, so it stands beside the tree:
 
     Retry                      run me again later
@@ -201,6 +206,14 @@ class CallTooNew(CallUnreadable):
     def __init__(self, version: int) -> None:
         super().__init__(f"call format {version} is newer than this release of jobq")
         self.version = version
+
+
+class JobTimedOut(JobqError, TimeoutError):
+    """A job ran longer than its timeout."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the job ran longer than its timeout of {seconds:g} s")
+        self.seconds = seconds
 
 
 class Retry(Exception):

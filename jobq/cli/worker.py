@@ -103,12 +103,10 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
         lease=lease,
         name=name,
     )
-    found_as: list[str] = []
 
-    def load_app() -> Application:
+    def load_app() -> tuple[Application, str]:
         found = find(app)
-        found_as.append(found.name)
-        return found.app
+        return found.app, found.name
 
     return Supervisor(
         settings,
@@ -125,19 +123,15 @@ def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
     jobs = f"{len(hello.jobs)} job function" + ("" if len(hello.jobs) == 1 else "s")
     if not hello.jobs:
         jobs += " (is --app the right one?)"
-    many = settings.processes
+    many, threads = settings.processes, settings.threads
     processes = f"{many} process" + ("" if many == 1 else "es")
-    sync = (
-        "1 sync job in each" if settings.threads == 1 else f"{settings.threads} sync jobs in each"
-    )
+    sync = f"{threads} sync job" + ("" if threads == 1 else "s")
     rows = (
-        ("app", f"{hello.app}   {jobs}"),
+        ("app", f"{hello.app}, {jobs}"),
         ("redis", hello.safe_url),
         ("queues", ", ".join(hello.queues)),
-        (
-            "runs",
-            f"{processes}, {sync}, {settings.concurrency} async; lease {show(settings.lease)}",
-        ),
+        ("runs", f"{processes}, in each {sync} and {settings.concurrency} async at once"),
+        ("lease", show(settings.lease)),
         ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),
     )
     lines = [f"jobq worker {settings.name}", *(f"  {name:7} {text}" for name, text in rows)]

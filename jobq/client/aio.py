@@ -30,7 +30,7 @@ class AsyncSide:
         try:
             while True:
                 event.clear()
-                ended = waiting.of_result(await store.run(result(queue, job_id)))
+                ended = waiting.of_result(await store.run_watched(result(queue, job_id)))
                 if ended is None and waiting.must_look(clock.monotonic()):
                     seen = await store.run(look(queue, job_id))
                     ended = waiting.of_look(seen.state, seen.result, seen.letter, clock.monotonic())

@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
@@ -283,11 +283,10 @@ class JobQ:
         )
         self.registry.add(definition)
         qualname: str = getattr(function, "__qualname__", "")
-        sending = Sending(
-            self._producer, name, definition.queue, Shape(name, qualname, signature)
-        )
+        sending = Sending(self._producer, name, definition.queue, Shape(name, qualname, signature))
         self._sendings[name] = sending
-        return (AsyncJobFunction if is_async else JobFunction)(definition, sending)
+        kind = AsyncJobFunction if is_async else JobFunction
+        return cast("object", kind(definition, sending))
 
     def _handle(self, job_id: str, queue: str | None) -> JobHandle[object]:
         if queue is None:

@@ -101,6 +101,8 @@ class JobFunction(JobCall[P, R]):
         queue: where they wait, unless a call says otherwise.
     """
 
+    __name__: str
+
     def __init__(self, definition: Definition, sending: Sending) -> None:
         function = definition.function
         super().__init__(sending, Returns(function, definition.signature))

@@ -21,19 +21,18 @@ def plain_function(function: object) -> Function:
     Raises:
         OptionError: it cannot be a job function.
     """
-    if isinstance(function, staticmethod):
-        function = function.__func__
-    if isinstance(function, classmethod) or isclass(function) or not callable(function):
+    inner: object = getattr(function, "__func__", None) if _is_static(function) else function
+    if isclass(inner) or not callable(inner):
         raise OptionError(
             f"@job was given a {type(function).__name__}; it takes a function, and options by "
             'name: @job(queue="mail")'
         )
-    if isgeneratorfunction(function) or isasyncgenfunction(function):
+    if isgeneratorfunction(inner) or isasyncgenfunction(inner):
         raise OptionError(
-            f"{_qualname(function)} is a generator function: calling it runs nothing. Make it "
+            f"{_qualname(inner)} is a generator function: calling it runs nothing. Make it "
             "return a list, or enqueue a job for each item."
         )
-    return function
+    return inner
 
 
 def job_name(function: Function) -> str:
@@ -56,6 +55,10 @@ def job_name(function: Function) -> str:
             'Give it one: @job(name="mail.send"), or move it to the top of its module.'
         )
     return f"{_module_name(module)}.{qualname}"
+
+
+def _is_static(value: object) -> bool:
+    return isinstance(value, staticmethod)
 
 
 def _qualname(function: object) -> str:

@@ -1,8 +1,8 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
-import importlib
 from typing import TYPE_CHECKING, TypeVar
 
+from jobq.client.late import async_side
 from jobq.client.where import Where
 from jobq.core.codec import Codec
 from jobq.core.registry import Registry
@@ -42,11 +42,7 @@ class Producer:
     def aio(self) -> "AsyncSide":
         """Redis for event loops; made at first use."""
         if self._aio is None:
-            # The one place that imports late: asyncio costs 45 ms and 10 MB, and a producer
-            # that never awaits anything shall not pay them.
-            module = importlib.import_module("jobq.client.aio")
-            side: AsyncSide = module.AsyncSide(self._locate)
-            self._aio = side
+            self._aio = async_side(self._locate)
         return self._aio
 
     def run(self, queue: str, op: Op[T]) -> T:

@@ -139,9 +139,9 @@ class Sending:
 
 def _taken_apart(arguments: object) -> tuple[tuple[object, ...], Mapping[str, object]]:
     if isinstance(arguments, tuple):
-        return arguments, {}
+        return cast("tuple[object, ...]", arguments), {}
     if isinstance(arguments, Mapping):
-        return (), arguments
+        return (), cast("Mapping[str, object]", arguments)
     raise ArgumentError(
         f"a {type(arguments).__name__}; each call is a tuple of its arguments, such as (value,), "
         "or a dict of them by name"

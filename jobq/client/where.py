@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from jobq.embedded import ensure, find_home
+from jobq.client.late import ensure, find_home
 from jobq.errors import ConfigError
 from jobq.store.address import FORMS, parse_url
 

@@ -5,7 +5,7 @@ The layout is that of a ULID (https://github.com/ulid/spec), in lower case: 10 c
 """
 
 from functools import lru_cache
-from os import urandom
+from os import register_at_fork, urandom
 
 from jobq.core.clock import SystemClock
 from jobq.errors import OptionError
@@ -19,6 +19,9 @@ MAX_ID_CHARS = 128
 _CLOCK = SystemClock()
 #: Each byte to one character. 256 is 8 times 32, so uniform bytes give uniform characters.
 _BYTE_TO_CHAR = bytes(ALPHABET[byte & 31].encode()[0] for byte in range(256))
+#: Random parts of ids to come. A child that had its parent's would make the same ids.
+_random_parts: list[str] = []
+register_at_fork(after_in_child=_random_parts.clear)
 _REFUSED_IN_IDS = frozenset("{}")
 
 
@@ -42,8 +45,10 @@ def new_job_id(clock_ms: int, random80: bytes) -> str:
 
 def make_job_id() -> str:
     """Make an id for now: what a call gets when its caller chooses none."""
-    # 16 bytes for 16 characters, 5 bits of each: a table look-up instead of shifts.
-    random = urandom(16).translate(_BYTE_TO_CHAR).decode()
+    try:
+        random = _random_parts.pop()
+    except IndexError:
+        random = _refill()
     return _time_part(int(_CLOCK.time() * 1000)) + random
 
 
@@ -69,6 +74,14 @@ def check_job_id(text: object) -> str:
                 f"job_id contains {char!r}; use printable ASCII without spaces and braces"
             )
     return str(text)
+
+
+def _refill() -> str:
+    """Make the random parts of 64 ids, with one call of the system; return one of them."""
+    # 16 bytes for 16 characters, 5 bits of each: a table look-up instead of shifts.
+    text = urandom(16 * 64).translate(_BYTE_TO_CHAR).decode()
+    _random_parts.extend(text[at : at + 16] for at in range(16, len(text), 16))
+    return text[:16]
 
 
 @lru_cache(maxsize=1)  # the same for all calls of one millisecond

@@ -12,7 +12,7 @@ from jobq.core.letter import KEPT_OF_GARBAGE, UNREADABLE, Letter
 from jobq.core.options import policy_with
 from jobq.core.outcome import Buried, Failure, Retrying, decide
 from jobq.core.registry import Registry
-from jobq.errors import CallTooNew, CallUnreadable, NotEncodable
+from jobq.errors import CallTooNew, CallUnreadable
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.describe import describe, is_job_id, kind_of, one_line, text
 from jobq.store.ops import fetch, settle
@@ -102,11 +102,12 @@ class Attempts:
             return (item[1], delivery.fields[0], 0, b"", item[5])
         try:
             blob = result.SUCCEEDED_HEAD + self._encode(value)
-        except (NotEncodable, ValueError) as error:  # it has run: running it again cures nothing
-            log.warning("kept no result job=%s error=%s", text(delivery.job_id), error)
+        except Exception as error:  # noqa: BLE001  it has run: running it again cures nothing
+            why = describe(error).message
+            log.warning("kept no result job=%s error=%s", text(delivery.job_id), why)
             blob = result.unreadable(
                 f"{delivery.definition.name} returned a value that cannot be "
-                f"kept: {error} Return plain data, or set result_ttl=0."
+                f"kept: {why} Return plain data, or set result_ttl=0."
             )
         return (item[1], delivery.fields[0], max(1, int(ttl * 1000)), blob, item[5])
 
@@ -179,7 +180,7 @@ class Attempts:
             outcome.reason,
             failure,
             started,
-            int(delivery.first.split(b"-")[0]),
+            delivery.enqueued_ms,
             history or self._history(delivery),
         )
         ttl = int(delivery.policy.result_ttl * 1000)
@@ -221,7 +222,7 @@ class Attempts:
                 "unknown for a day",
                 failure,
                 delivery.attempt - 1,
-                int(delivery.first.split(b"-")[0]),
+                delivery.enqueued_ms,
                 history.unknown_since(None),
             )
             blob = result.dead(failure.error, why, "", 0)

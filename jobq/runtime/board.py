@@ -16,6 +16,9 @@ from typing import Final
 #: Entries that a worker can hold: several times what it ever fetches.
 CAPACITY: Final = 4096
 
+#: Queues that fit in the byte that says which.
+MOST_QUEUES: Final = 256
+
 #: Bytes of an entry's id: two numbers of 64 bits in decimal, and a dash, are 41 at most.
 _ID: Final = 48
 

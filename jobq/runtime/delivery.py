@@ -3,7 +3,7 @@
 from jobq.core.current import RunningJob, moment
 from jobq.core.options import Policy
 from jobq.core.registry import Definition
-from jobq.runtime.describe import text
+from jobq.runtime.describe import enqueued_ms, text
 from jobq.store.ops import fetch
 
 #: An entry that this worker holds, not yet read: its queue, itself, its fields, its delivery count
@@ -65,9 +65,9 @@ class Delivery:
         return self.item[3] or 1
 
     @property
-    def first(self) -> bytes:
-        """The entry that the job had when it was enqueued."""
-        return self._more().get(b"first", self.item[1])
+    def enqueued_ms(self) -> int:
+        """When the job was enqueued: milliseconds since 1970, by the entry that it had then."""
+        return enqueued_ms(self._more().get(b"first", self.item[1]), self.item[1])
 
     @property
     def history(self) -> bytes | None:
@@ -82,7 +82,7 @@ class Delivery:
             self.definition.name,
             self.queue,
             self.attempt,
-            moment(int(self.first.split(b"-")[0])),
+            moment(self.enqueued_ms),
         )
 
     @property

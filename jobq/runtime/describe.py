@@ -1,15 +1,19 @@
 """What went wrong, in words: exceptions and ids as text for histories, dead letters and logs."""
 
 import traceback as traceback_module
+from typing import Final
 
-from jobq.core.history import Kind
+from jobq.core.history import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, Kind
 from jobq.core.ids import check_job_id
 from jobq.core.outcome import Failure
 from jobq.errors import Dead, OptionError, Retry
 
+#: Digits of milliseconds since 1970 that are a time: up to the year 5138.
+_TIME_DIGITS: Final = 14
+
 
 def describe(error: BaseException) -> Failure:
-    """Return an exception as text; frames of jobq itself are left out of the traceback."""
+    """Return an exception as text that can be kept; frames of jobq itself are left out."""
     kind = type(error)
     name = (
         kind.__qualname__
@@ -18,7 +22,7 @@ def describe(error: BaseException) -> Failure:
     )
     try:
         message = str(error)
-    except Exception:  # noqa: BLE001  a broken __str__ of a user's class
+    except BaseException:  # noqa: BLE001  a broken __str__ of a user's class
         message = f"<{name} that cannot be shown>"
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("jobq."):
@@ -27,7 +31,11 @@ def describe(error: BaseException) -> Failure:
         lines = traceback_module.format_exception(kind, error.with_traceback(frames), frames)
     except Exception:  # noqa: BLE001  the same, in a chained exception
         lines = [f"{name}: {message}"]
-    return Failure(name, message, "".join(lines))
+    return Failure(
+        _clean(name[:MAX_ERROR_CHARS]),
+        _clean(message[:MAX_MESSAGE_CHARS]),
+        _clean("".join(lines)[-MAX_TRACEBACK_CHARS:]),
+    )
 
 
 def one_line(failure: Failure) -> str:
@@ -50,6 +58,20 @@ def kind_of(error: BaseException) -> Kind:
     return "timeout" if isinstance(error, TimeoutError) else "failed"
 
 
+def enqueued_ms(first: bytes, entry: bytes) -> int:
+    """Return when a job was enqueued, in milliseconds since 1970 (Redis clock).
+
+    Args:
+        first: the entry that it had at first; a stranger may have written anything there.
+        entry: the entry that it has now.
+    """
+    for known in (first, entry):
+        ms = known.split(b"-")[0]
+        if ms.isdigit() and len(ms) <= _TIME_DIGITS:
+            return int(ms)
+    return 0
+
+
 def is_job_id(raw: bytes) -> bool:
     """Tell whether bytes out of a stream can be the id of a job."""
     try:
@@ -57,3 +79,8 @@ def is_job_id(raw: bytes) -> bool:
     except (OptionError, UnicodeDecodeError):
         return False
     return True
+
+
+def _clean(given: str) -> str:
+    """Make text encodable: lone surrogates, from odd file names, become escapes."""
+    return given.encode("utf-8", "backslashreplace").decode()

@@ -117,7 +117,8 @@ class Intake:
 
     def block(self, *, idle: bool = True) -> float:
         """Return how long a read may wait now, in seconds: never past the next retry."""
-        due = [line.due_in for line in self.lines if line.due_in is not None]
+        # What is due and was not taken is not for us: who may take it will be woken.
+        due = [line.due_in for line in self.lines if line.due_in]
         return max(0.001, min([BLOCK, *due])) if idle else 0.0
 
     def wait_op(self, block: float) -> Op[list[tuple[str, fetch.RawEntry]]]:

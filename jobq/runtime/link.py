@@ -57,6 +57,11 @@ class Link:
         self._lost = False
         self._flying: tuple[Posting, list[AnyOp]] | None = None
 
+    @property
+    def refused(self) -> bool:
+        """Whether Redis refused outcomes the last time."""
+        return self._outbox.refused
+
     def trip(self, ops: Sequence[AnyOp]) -> Answers:
         """Send all outcomes and then these ops, in one round trip; return what these came to.
 

@@ -38,6 +38,9 @@ class Outbox:
 
     Args:
         consumer: this worker, as Redis knows it.
+
+    Attributes:
+        refused: Redis answered the last time, and refused; sending again at once is no use.
     """
 
     def __init__(self, queues: Sequence[str], consumer: str) -> None:
@@ -46,6 +49,7 @@ class Outbox:
         self.done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
+        self.refused = False
         #: The last entry of ``jobs`` that this worker was given, of each queue.
         self.newest: dict[str, bytes] = {}
         #: How many entries of ``jobs`` this worker holds, of each queue.
@@ -110,6 +114,9 @@ class Outbox:
         if lost and not self._resent:
             log.warning("lost lease jobs=%d entries=%s", len(lost), " ".join(lost[:10]))
         self._resent = kept > 0
+        if self.refused and posting.ops and not kept:
+            log.warning("settled what was kept")
+        self.refused = kept > 0 or (self.refused and not posting.ops)
         return free
 
     def put_back(self, posting: Posting) -> None:
@@ -126,7 +133,8 @@ class Outbox:
         return found
 
     def _refused(self, error: StoreError, many: int) -> int:
-        log.error("kept outcomes jobs=%d error=%s", many, error)
+        if not self.refused:  # one line for each change of state
+            log.error("kept outcomes jobs=%d error=%s", many, error)
         return many
 
 

@@ -8,6 +8,7 @@ from jobq.core.history import AttemptRecord, History
 from jobq.core.letter import Letter
 from jobq.core.outcome import Failure
 from jobq.errors import CallUnreadable
+from jobq.runtime.describe import enqueued_ms
 from jobq.store import keys
 from jobq.store.ops import fetch, settle, upkeep
 from jobq.store.ops.fetch import Held
@@ -54,9 +55,9 @@ def recover(
     )
     if after.crashes < MAX_CRASHES:
         return settle.retry(attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
-    first = more.get(b"first", held.entry)
+    since = enqueued_ms(more.get(b"first", held.entry), held.entry)
     reason = f"its worker died {after.crashes} times"
-    letter = Letter(reason, failure, number, int(first.split(b"-")[0]), after)
+    letter = Letter(reason, failure, number, since, after)
     blob = result.dead(failure.error, failure.message, "", number)
     return settle.bury(attempt, call, letter.encode(), int(RESULT_TTL * 1000), blob)
 

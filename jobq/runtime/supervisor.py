@@ -41,7 +41,7 @@ class Supervisor:
     """Starts workers and looks after them until told to stop.
 
     Args:
-        load_app: imports the app; called in the workers only.
+        load_app: imports the app and tells what it is called; called in the workers only.
         on_ready: called once, when the first worker has found the app.
         on_error: reports what kept a worker from starting; returns its exit code.
         on_stopping: called with the running jobs when the first signal has come.
@@ -50,7 +50,7 @@ class Supervisor:
     def __init__(
         self,
         settings: WorkerSettings,
-        load_app: Callable[[], Application],
+        load_app: Callable[[], tuple[Application, str]],
         *,
         on_ready: Callable[[Hello], None],
         on_error: Callable[[BaseException], int],
@@ -109,6 +109,9 @@ class Supervisor:
             return
         self._upkeep = Upkeep(hello, self._settings, clock=self._clock)
         self._on_ready(hello)
+        if self._signals:  # nobody would tell those that are started now
+            self._upkeep.drain(list(self._children.values()))
+            return
         for slot in range(1, self._settings.processes):
             self._start(slot)
 
@@ -162,6 +165,8 @@ class Supervisor:
             child.listen()
             child.close()
         code = os.waitstatus_to_exitcode(status)
+        if self._upkeep is None and self._signals:
+            return
         if self._upkeep is None:  # it never found the app: neither would the next one
             self._code = code if code > 0 else 1
             if code < 0:

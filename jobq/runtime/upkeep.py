@@ -169,12 +169,8 @@ class Upkeep:
         self._reaper.look(self._hello.queues, own, int(self._now_ms()))
 
     def _sweep(self) -> None:
-        for queue in self._hello.queues:
-            cursor = "0"
-            while True:
-                (cursor,) = self._exchange([upkeep.sweep_lanes(queue, cursor, LANE_AGE)])
-                if isinstance(cursor, StoreError) or cursor == "0":
-                    break
+        before = self._now_ms() - LANE_AGE * 1000
+        self._exchange([upkeep.sweep_lanes(queue, before) for queue in self._hello.queues])
 
     def _wake(self) -> None:
         """End the waits of idle workers when a retry is due, or when they are to stop."""

@@ -5,7 +5,6 @@ import logging
 import os
 import random
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from typing import Final, Protocol
 
 from jobq.core.clock import SystemClock
 from jobq.core.ports import Application
+from jobq.errors import ConfigError
 from jobq.runtime.attempts import Attempts
-from jobq.runtime.board import ENDED, Board
+from jobq.runtime.board import ENDED, MOST_QUEUES, Board
 from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello
@@ -44,15 +44,14 @@ class WorkerTask:
     """What one worker is to do.
 
     Attributes:
-        load_app: imports the app; user code runs from here on.
-        describe: what the app is called, for people.
+        load_app: imports the app and tells what it is called; user code runs from here on.
         settings: those of the supervisor.
         consumer: this worker, as Redis knows it.
         isolated: only take suspects (jobs whose process died before), one at a time, and end
             when there is none.
     """
 
-    load_app: Callable[[], Application]
+    load_app: Callable[[], tuple[Application, str]]
     settings: WorkerSettings
     consumer: str
     isolated: bool = False
@@ -67,8 +66,10 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     stop = _Stop()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the supervisor decides
     signal.signal(signal.SIGTERM, stop.on_signal)
-    app = task.load_app()
+    app, called = task.load_app()
     queues = task.settings.queues or tuple(app.registry.queues()) or ("default",)
+    if len(queues) > MOST_QUEUES:
+        raise ConfigError(f"{len(queues)} queues: a worker reads at most {MOST_QUEUES}; use -q")
     definitions = [app.registry.get(name) for name in app.registry.names()]
     has_async = any(one is not None and one.is_async for one in definitions)
     has_sync = any(one is not None and not one.is_async for one in definitions)
@@ -76,7 +77,7 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
         Hello(
             url=app.redis_url(),
             safe_url=app.safe_url(),
-            app=app.name,
+            app=called,
             queues=queues,
             jobs=tuple(app.registry.names()),
         )
@@ -146,7 +147,8 @@ class _Stop:
         if self._executor is not None:
             self._executor.stop()
         else:
-            sys.exit(0)  # still importing: nothing is held
+            # Still importing: nothing is held, and user code could catch a SystemExit.
+            os._exit(0)
 
 
 def _guard(executor: Executor) -> None:

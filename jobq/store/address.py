@@ -47,7 +47,10 @@ class Address:
     @property
     def safe(self) -> str:
         """The URL with the password masked, for people and logs."""
-        user = "" if self.password is None else f"{self.username or ''}:***@"
+        user = self.username or ""
+        if self.password is not None:
+            user += ":***"
+        user += "@" if user else ""
         if self.path:
             return f"unix://{user}{self.path}" + (f"?db={self.db}" if self.db else "")
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -66,15 +69,22 @@ def parse_url(url: str) -> Address:
     """
     try:
         parts = urlsplit(url)
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        given = parse_qs(parts.query, keep_blank_values=True)
+        query = {name: values[-1] for name, values in given.items()}
         if parts.scheme == "unix":
             return _unix(parts, query)
         if parts.scheme in {"redis", "rediss"}:
             return _tcp(parts, query)
-    except ValueError as error:
+    except _WrongUrl as error:
         raise ConfigError(f"the Redis URL cannot be read: {error}. Forms: {FORMS}") from None
+    except ValueError:  # its message may repeat a part of the password
+        raise ConfigError(f"the Redis URL cannot be read. Forms: {FORMS}") from None
     scheme = parts.scheme or "none"
     raise ConfigError(f"a Redis URL cannot have the scheme {scheme!r}. Forms: {FORMS}")
+
+
+class _WrongUrl(ValueError):
+    """What is wrong with a URL, without a word of what may be its password."""
 
 
 def _user(parts: SplitResult) -> tuple[str | None, str | None]:
@@ -87,14 +97,17 @@ def _user(parts: SplitResult) -> tuple[str | None, str | None]:
 def _unix(parts: SplitResult, query: dict[str, str]) -> Address:
     username, password = _user(parts)
     path = unquote(parts.path)
-    if not path:
-        raise ValueError("unix:// needs the path of a socket")
+    if not path or "\0" in path or parts.netloc.rpartition("@")[2]:
+        raise _WrongUrl("unix:// needs the path of a socket, which starts with a third /")
     db = _db(query.pop("db", "0"))
     _refuse(query)
     return Address(path=path, username=username, password=password, db=db)
 
 
 def _tcp(parts: SplitResult, query: dict[str, str]) -> Address:
+    outside = parts.path + parts.fragment + ("" if "@" in parts.netloc else parts.query)
+    if "@" in outside:
+        raise _WrongUrl("/ ? # in a user's name or password are written %2F %3F %23")
     username, password = _user(parts)
     db = _db(query.pop("db", "") or parts.path.strip("/") or "0")
     tls = None
@@ -103,7 +116,7 @@ def _tcp(parts: SplitResult, query: dict[str, str]) -> Address:
     _refuse(query)
     return Address(
         host=parts.hostname or "localhost",
-        port=parts.port or DEFAULT_PORT,
+        port=_port(parts),
         username=username,
         password=password,
         db=db,
@@ -111,9 +124,16 @@ def _tcp(parts: SplitResult, query: dict[str, str]) -> Address:
     )
 
 
+def _port(parts: SplitResult) -> int:
+    try:
+        return DEFAULT_PORT if parts.port is None else parts.port
+    except ValueError:
+        raise _WrongUrl("the port is not a number of at most 65535") from None
+
+
 def _db(text: str) -> int:
     if not text.isdecimal():
-        raise ValueError(f"the database {text!r} is not a number")
+        raise _WrongUrl(f"the database {text!r} is not a number")
     return int(text)
 
 
@@ -129,4 +149,4 @@ def _tls(given: dict[str, str]) -> Tls:
 
 def _refuse(query: dict[str, str]) -> None:
     if query:
-        raise ValueError(f"unknown options {', '.join(sorted(query))}")
+        raise _WrongUrl(f"unknown options {', '.join(sorted(query))}")

@@ -22,16 +22,17 @@ REPLY_TIMEOUT = 5.0
 
 
 def greeting(address: Address, *, resp3: bool, name: str) -> list[tuple[Word, ...]]:
-    """Return the commands that open a session: protocol, user, database, name."""
+    """Return the commands that open a session: protocol, user, database, name; the last is TIME."""
     words: list[tuple[Word, ...]] = []
-    if address.password is not None:
+    if address.password or address.username:
         user = (address.username,) if address.username else ()
-        words.append(("AUTH", *user, address.password))
+        words.append(("AUTH", *user, address.password or ""))
     if resp3:
         words.append(("HELLO", 3))
     if address.db:
         words.append(("SELECT", address.db))
     words.append(("CLIENT", "SETNAME", name))
+    words.append(("TIME",))
     return words
 
 

@@ -48,7 +48,7 @@ def history(queue: str) -> str:
 
 
 def lanes(queue: str) -> str:
-    """Return the hash of producer lane → its last sequence number and the entry it made."""
+    """Return the sorted set of producer lanes: score = when (Redis time, us) it last called."""
     return f"jobq:{{{queue}}}:lanes"
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import hiredis
 
+from jobq.core.clock import Clock
 from jobq.errors import (
     StoreDenied,
     StoreError,
@@ -43,43 +44,39 @@ class Script:
 
     Attributes:
         name: the file's name without its ending.
+        text: what Redis is given.
+        sha: how Redis knows it.
     """
 
-    __slots__ = ("_sha", "_text", "name")
+    __slots__ = ("name", "sha", "text")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._text = ""
-        self._sha = ""
 
-    @property
-    def text(self) -> str:
-        """What Redis is given."""
-        if not self._text:
-            with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
-                self._text = file.read()
-        return self._text
+    def __getattr__(self, attribute: str) -> str:
+        """Read the file when ``text`` or ``sha`` is asked for the first time."""
+        if attribute not in {"text", "sha"}:
+            raise AttributeError(attribute)
+        from hashlib import sha1  # noqa: PLC0415  3 ms, for OpenSSL
 
-    @property
-    def sha(self) -> str:
-        """How Redis knows it."""
-        if not self._sha:
-            from hashlib import sha1  # noqa: PLC0415  3 ms, for OpenSSL
-
-            self._sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
-        return self._sha
+        with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
+            self.text = file.read()
+        self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+        return str(object.__getattribute__(self, attribute))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Op(Generic[T]):
-    """One round trip.
+    """One round trip. Not to be changed; frozen, it would take three times as long to make.
 
     Attributes:
         words: the command, ready to be packed.
         parse: makes the answer of the reply.
         script: the Lua behind an EVALSHA, for when Redis does not know it.
-        stamp_at: where the connection puts its lane and the next sequence number; 0: nowhere.
+        stamp_at: where the connection puts its lane and the next number; 0: nowhere.
         block: seconds that Redis may wait before it replies.
+        joins: what stands from ``stamp_at`` on may go out in one op with that of others that
+            are alike before it; each then has its own share of the answer.
     """
 
     words: tuple[Word, ...]
@@ -87,6 +84,7 @@ class Op(Generic[T]):
     script: Script | None = None
     stamp_at: int = 0
     block: float = 0.0
+    joins: bool = False
 
 
 #: An op whose answer the caller knows how to read.
@@ -143,7 +141,7 @@ def error_of(reply: Exception) -> StoreError:
         kind, said = StoreFull, "Redis is out of memory (maxmemory): nothing was added"
     elif code == "READONLY":
         kind, said = StoreReadOnly, "Redis is a read-only replica: nothing was written"
-    elif code in {"NOAUTH", "WRONGPASS", "NOPERM"}:
+    elif code in {"NOAUTH", "WRONGPASS", "NOPERM"} or "ACL failure in script" in said:
         kind = StoreDenied
     elif code in _FOR_NOW:
         kind = StoreUnavailable
@@ -153,22 +151,44 @@ def error_of(reply: Exception) -> StoreError:
 class Lane:
     """A producer connection as Redis knows it; it outlives reconnects, not the process.
 
-    Every enqueue carries the lane and its next sequence number; the script adds only what is
-    above the last one seen, so a resend after a cut adds nothing (as Kafka's idempotent producer).
+    Every enqueue carries the lane and a number that rises from call to call; the script adds only
+    what is above the last one seen, so a resend after a cut adds nothing (as Kafka's idempotent
+    producer). The number is Redis time in microseconds, so that lanes that have been silent
+    for long can be told and swept.
     """
 
-    __slots__ = ("name", "_seq")
+    __slots__ = ("_ahead", "_clock", "_number", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, clock: Clock) -> None:
         self.name = name
-        self._seq = 0
+        self._clock = clock
+        self._ahead = 0.0
+        self._number = 0
+
+    def set_time(self, reply: Any) -> None:
+        """Learn Redis time from the reply of TIME."""
+        now = int(reply[0]) * 1_000_000 + int(reply[1])
+        self._ahead = now - self._clock.monotonic() * 1e6
+
+    def next(self) -> int:
+        """Return the number of the next call."""
+        now = int(self._clock.monotonic() * 1e6 + self._ahead)
+        self._number = number = max(self._number + 1, now)
+        return number
 
     def stamp(self, op: Op[Any]) -> tuple[Word, ...]:
-        """Return the words of an op with the next sequence number, where it takes one."""
-        if not op.stamp_at:
-            return op.words
-        self._seq += 1
-        return (*op.words[: op.stamp_at], self.name, self._seq, *op.words[op.stamp_at :])
+        """Return the words of an op with the lane and the next number, where it takes them."""
+        words, at = op.words, op.stamp_at
+        return (*words[:at], self.name, self.next(), *words[at:]) if at else words
+
+
+def in_full(op: Op[Any], words: tuple[Word, ...]) -> tuple[Word, ...]:
+    """Return the words of an op with the text of its script, for sending them again.
+
+    After a cut, NOSCRIPT would not say that nothing was done: the first try may have been executed
+    by a server that has forgotten its scripts since.
+    """
+    return words if op.script is None else ("EVAL", op.script.text, *words[2:])
 
 
 def pack(words: tuple[Word, ...]) -> bytes:

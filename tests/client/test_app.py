@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from jobq import JobQ
+from jobq.embedded import find_server
 from jobq.errors import (
     ArgumentError,
     ConfigError,
     JobNotFound,
     NotEncodable,
     OptionError,
+    ServerError,
     StoreDenied,
     StoreError,
     StoreFull,
@@ -94,11 +96,13 @@ print(default_app.redis_url(), handle.status())
 
 
 @pytest.mark.parametrize("named", [True, False])
-def test_the_embedded_server_is_started_at_the_first_call(
-    tmp_path: Path, server_binary: Path, named: bool
-) -> None:
+def test_the_embedded_server_is_started_at_the_first_call(tmp_path: Path, named: bool) -> None:
+    try:
+        find_server()
+    except ServerError as error:
+        pytest.skip(str(error))
     home = tmp_path / "a home"
-    env = {**os.environ, "JOBQ_LINGER": "0", "JOBQ_SERVER_BIN": str(server_binary)}
+    env = {**os.environ, "JOBQ_LINGER": "0"}
     env |= {"JOBQ_REDIS_URL": f"embedded://{home}"} if named else {"JOBQ_HOME": str(home)}
     (tmp_path / "script.py").write_text(EMBEDDED)
     said = subprocess.check_output([sys.executable, "script.py"], cwd=tmp_path, env=env, text=True)
@@ -228,7 +232,9 @@ async def test_redis_that_is_not_there_is_told_to_those_who_await(tmp_path: Path
     app = JobQ(nobody_there(tmp_path))
     app.astore._patience = 0.0
     async with app:
-        with pytest.raises(StoreUnavailable, match=r"cannot reach Redis at unix://:\*\*\*@") as failed:
+        with pytest.raises(
+            StoreUnavailable, match=r"cannot reach Redis at unix://:\*\*\*@"
+        ) as failed:
             await app.job(work, name="work").adelay()
     assert "s3cret" not in whole_story(failed.value)
 
@@ -262,18 +268,18 @@ def test_a_full_redis_takes_nothing(start_server: StartServer) -> None:
         working.delay()
         server.cli("CONFIG", "SET", "maxmemory", "1")
         for call in (
-            lambda: working.delay(),
+            working.delay,
             lambda: working.map([(1,), (2,)]),
             lambda: working.options(job_id="x").delay(),
             lambda: working.options(queue="new").delay(),
         ):
-            with pytest.raises(StoreFull, match="out of memory.*nothing was added"):
+            with pytest.raises(StoreFull, match=r"out of memory.*nothing was added"):
                 call()
         server.cli("CONFIG", "SET", "maxmemory", "0")
         assert server.cli("XLEN", "jobq:{default}:jobs") == 1
-        assert server.cli("SMEMBERS", "jobq:queues") == [b"default"]
+        assert set(server.cli("SMEMBERS", "jobq:queues")) == {b"default"}
         working.options(queue="new").delay()
-        assert server.cli("SMEMBERS", "jobq:queues") == [b"default", b"new"]
+        assert set(server.cli("SMEMBERS", "jobq:queues")) == {b"default", b"new"}
 
 
 async def test_a_full_redis_takes_nothing_of_those_who_await(start_server: StartServer) -> None:
@@ -296,7 +302,7 @@ def test_keys_of_a_wrong_type_are_told(app: JobQ, server: Server) -> None:
     with pytest.raises(StoreError) as failed:
         app.send("x")
     assert failed.value.code == "WRONGTYPE"
-    assert server.cli("EXISTS", "jobq:{default}:index", "jobq:{default}:lanes") == 0
+    assert server.cli("EXISTS", "jobq:{default}:index") == 0
     server.cli("FLUSHALL")
 
 

@@ -67,9 +67,7 @@ def test_delay_while_the_script_is_being_taught(
 
 
 @CUTS
-def test_delay_with_an_id_of_ones_own(
-    far: JobQ, proxy: Proxy, server: Server, cut: Break
-) -> None:
+def test_delay_with_an_id_of_ones_own(far: JobQ, proxy: Proxy, server: Server, cut: Break) -> None:
     working = far.job(work, name="work")
     working.options(job_id="zero").delay(0)
     fault = cut(proxy)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from enum import Enum
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 from pydantic import BaseModel
@@ -27,6 +27,9 @@ from jobq.errors import (
 from tests.client.hand import Hand
 from tests.support.server import Server
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
 ON_TOP = JobQ()
 
 
@@ -34,6 +37,10 @@ ON_TOP = JobQ()
 def greet(name: str, *more: str, loud: bool = False) -> str:
     """Greet somebody."""
     return " ".join(["Hi", name, *more]) + ("!" if loud else "")
+
+
+#: The function beneath, for other apps.
+PLAIN: Any = vars(greet)["__wrapped__"]
 
 
 @ON_TOP.job(queue="mail", retries=5)
@@ -121,8 +128,8 @@ def test_attributes_of_the_function_hide_nothing() -> None:
 
 def test_options_of_the_app_are_the_defaults() -> None:
     app = JobQ(queue="slow", retries=7, result_ttl="1h")
-    app.job(greet.__wrapped__, name="a")  # type: ignore[attr-defined]
-    app.job(greet.__wrapped__, name="b", retries=1)  # type: ignore[attr-defined]
+    app.job(PLAIN, name="a")
+    app.job(PLAIN, name="b", retries=1)
     a, b = app.registry.get("a"), app.registry.get("b")
     assert a is not None
     assert b is not None
@@ -157,9 +164,9 @@ def test_what_a_worker_would_not_find_needs_a_name(function: Any, problem: str) 
 
 def test_two_functions_of_one_name_are_refused() -> None:
     app = JobQ()
-    app.job(greet.__wrapped__, name="same")  # type: ignore[attr-defined]
+    app.job(PLAIN, name="same")
     with pytest.raises(ConfigError, match="two job functions are named 'same'"):
-        app.job(fetch.__wrapped__, name="same")  # type: ignore[attr-defined]
+        app.job(vars(fetch)["__wrapped__"], name="same")
 
 
 SCRIPT = """
@@ -232,7 +239,7 @@ def test_wrong_options_are_told_where_they_are_given(options: Any, problem: str)
     [
         ({"que": "a"}, r"greet.options\(\): unknown option 'que'; did you mean 'queue'\?"),
         ({"retry_on": ValueError}, "'retry_on' cannot be set here; give it to @job"),
-        ({"backoff": lambda attempt, error: 1}, "function, which cannot travel"),
+        ({"backoff": lambda _attempt, _error: 1}, "function, which cannot travel"),
         ({"job_id": "a b"}, "job_id contains ' '"),
     ],
 )
@@ -285,7 +292,8 @@ def test_a_call_that_is_too_large_is_refused() -> None:
 @pytest.fixture
 def greeting(app: JobQ) -> JobFunction[..., str]:
     """`greet` on the server of the tests."""
-    return app.job(greet.__wrapped__, name="greet", queue="mail")  # type: ignore[attr-defined, no-any-return]
+    made: JobFunction[..., str] = app.job(PLAIN, name="greet", queue="mail")
+    return made
 
 
 def test_a_call_is_in_redis_when_delay_returns(
@@ -325,7 +333,9 @@ def test_enums_dataclasses_and_models_travel_as_plain_data(app: JobQ, hand: Hand
     assert args == [Colour.RED, Point(1, 2), User(name="Ada")]
 
 
-async def test_adelay_sends_the_same(greeting: JobFunction[..., str], app: JobQ, hand: Hand) -> None:
+async def test_adelay_sends_the_same(
+    greeting: JobFunction[..., str], app: JobQ, hand: Hand
+) -> None:
     async with app:
         handle = await greeting.options(timeout=timedelta(seconds=5)).adelay("Ada", "Bob")
     (taken,) = hand.take("mail")
@@ -363,14 +373,14 @@ def test_ids_are_unique_and_in_the_order_of_the_calls(
 
 
 def test_a_decorated_wrapper_is_known_by_what_it_wraps(app: JobQ, hand: Hand) -> None:
-    def logged(function: Callable[..., str]) -> Callable[..., str]:
+    def logged(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
-        def wrapper(*args: Any, **kwargs: Any) -> str:
+        def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
             return function(*args, **kwargs)
 
         return wrapper
 
-    wrapped = app.job(logged(greet.__wrapped__))  # type: ignore[attr-defined]
+    wrapped = app.job(logged(PLAIN))
     assert wrapped.name == f"{__name__}.greet"
     with pytest.raises(ArgumentError):
         wrapped.delay()

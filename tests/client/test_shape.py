@@ -10,6 +10,13 @@ from hypothesis import strategies as st
 from jobq.client.shape import Shape
 from jobq.errors import ArgumentError
 
+KINDS = [
+    Parameter.POSITIONAL_ONLY,
+    Parameter.POSITIONAL_OR_KEYWORD,
+    Parameter.VAR_POSITIONAL,
+    Parameter.KEYWORD_ONLY,
+    Parameter.VAR_KEYWORD,
+]
 NAMES = ["a", "b", "c", "d"]
 
 
@@ -17,7 +24,7 @@ NAMES = ["a", "b", "c", "d"]
 def signatures(draw: st.DrawFn) -> Signature:
     parameters: list[Parameter] = []
     defaults = False
-    kinds = sorted(draw(st.lists(st.sampled_from(list(Parameter.POSITIONAL_ONLY.__class__)), max_size=4)))
+    kinds = sorted(draw(st.lists(st.sampled_from(KINDS), max_size=4)))
     for name, kind in zip(NAMES, kinds, strict=False):
         variable = kind in {Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD}
         if variable and any(one.kind is kind for one in parameters):

@@ -1,4 +1,7 @@
-"""Enqueue the messages of an mbox file, a job for each recipient: python enqueue.py sample.mbox"""
+"""Enqueue the messages of an mbox file, a job for each recipient.
+
+python enqueue.py sample.mbox
+"""
 
 import re
 import sys

@@ -32,10 +32,12 @@ def send_email(sender: str, recipient: str, message: bytes) -> None:
         raise
 
 
-def reply_of(error: smtplib.SMTPRecipientsRefused | smtplib.SMTPResponseException) -> tuple[int, str]:
+def reply_of(error: smtplib.SMTPException) -> tuple[int, str]:
     """Return the code and the text with which the server refused."""
+    said: bytes | str
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         code, said = next(iter(error.recipients.values()))
     else:
+        assert isinstance(error, smtplib.SMTPResponseException)
         code, said = error.smtp_code, error.smtp_error
     return code, said.decode(errors="replace") if isinstance(said, bytes) else said

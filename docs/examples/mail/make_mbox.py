@@ -1,4 +1,6 @@
-"""Make sample.mbox, the same in each run and on each Python: python make_mbox.py
+"""Make sample.mbox, the same in each run and on each Python.
+
+python make_mbox.py
 
 The messages are put together by hand, because those that the email package writes differ between
 releases of Python, and because some of them shall be as odd as mail is.
@@ -16,10 +18,13 @@ COUNT = 320
 SEED = 1982  # the year of RFC 821
 
 WORDS = (
-    "the report queue printer lunch tomorrow is late again please find attached our minutes of "
-    "meeting and numbers for last quarter thanks regards see you soon never mind works now"
-).split()
-NAMES = ("Ada", "Zoë", "Grace Hopper", "Łukasz Żółć", "山田太郎", "Müller, Jürgen", "أحمد", "Ὅμηρος")
+    "the", "report", "queue", "printer", "lunch", "tomorrow", "is", "late", "again", "please",
+    "find", "attached", "our", "minutes", "of", "meeting", "and", "numbers", "for", "last",
+    "quarter", "thanks", "regards", "see", "you", "soon", "never", "mind", "works", "now",
+)  # fmt: skip
+NAMES = (
+    "Ada", "Zoë", "Grace Hopper", "Łukasz Żółć", "山田太郎", "Müller, Jürgen", "أحمد", "Ὅμηρος",
+)  # fmt: skip
 FILES = ("notes.txt", "Übersicht März.txt", "表.csv", 'odd "name"; here.txt', "plan\u00a0b.txt")
 
 

@@ -1,4 +1,6 @@
-"""A mail server to try the example with: python smtp_server.py
+"""A mail server to try the example with.
+
+python smtp_server.py
 
 It keeps what it accepts in a folder, a file for each message, and writes what happened to
 ``log.jsonl`` there. It refuses recipients by their domain: those of once.example the first time,

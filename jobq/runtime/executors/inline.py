@@ -75,19 +75,22 @@ class InlineExecutor:
     def run(self) -> None:
         """Fetch and run until stopped, or until the queues are empty in a burst."""
         self._relief.start()
+        refusal = ""
         try:
             self._link.connect()
+            self._board.says(BUSY)
             while not self._stopping:
                 try:
                     self._cycle()
+                    refusal = ""
                 except StoreUnavailable as error:
                     log.debug("lost connection error=%s", error)
-                    self._busy_since = 0.0
-                    self._board.runs(-1)
-                    self._relief.rest()
+                    self._rest()
                     self._link.connect()
                 except StoreError as error:  # Redis is there and refuses: say so, do not spin
-                    log.warning("refused by redis error=%s", error)
+                    self._rest()
+                    if refusal != (refusal := str(error)):
+                        log.warning("refused by redis error=%s", error)
                     self._stop.wait(1.0)
         finally:
             self._board.says(DRAINING)
@@ -193,10 +196,14 @@ class InlineExecutor:
                 flushed = now
                 self._land()
                 self._link.trip(())
-        running(-1)
+        self._rest()
+        self._pace.ran(ran, clock() - began)
+
+    def _rest(self) -> None:
+        """Say that no job runs."""
+        self._board.runs(-1)
         self._relief.rest()
         self._busy_since = 0.0
-        self._pace.ran(ran, clock() - began)
 
     def _call(self, delivery: Delivery) -> object:
         current.set(delivery)
@@ -249,10 +256,12 @@ class InlineExecutor:
         try:
             self._land()
             self._give_back()
-            while self._outbox:
+            while self._outbox and not self._outbox.refused:
                 self._link.trip(())
-        except StoreError as error:  # leases run out, and others run what we could not settle
-            log.warning("left outcomes unsettled jobs=%d error=%s", len(self._outbox), error)
+        except StoreError as error:
+            log.warning("lost redis error=%s", error)
+        if self._outbox:  # leases run out, and others run what we could not settle
+            log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
 
     def _make_link(self, connection: Connection, *, alone: bool) -> Link:
         return Link(
@@ -294,11 +303,14 @@ class Relief(threading.Thread):
 
     def run(self) -> None:
         """Look every 10 ms while a batch runs."""
+        link = self._link
         while not self._over.is_set():
             self._wanted.wait()
             self._over.wait(FLUSH)
             try:
-                self._executor.relieve(self._link)
+                self._executor.relieve(link)
+                if link.refused:
+                    self._over.wait(1.0)
             except StoreUnavailable:
                 self._over.wait(random.uniform(0.5, 1.0))  # noqa: S311  jitter
             except Exception:  # this thread must not die: nothing else would flush

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final
 
+from jobq.errors import JobTimedOut
+
 #: Seconds after which an outcome is in Redis at the latest, if Redis is there.
 FLUSH: Final = 0.010
 
@@ -18,13 +20,13 @@ BURST_LOOK: Final = 0.2
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise TimeoutError in the main thread after so many seconds.
+    """Raise JobTimedOut in the main thread after so many seconds.
 
     A job that catches it, or that never returns from C code, is not ended by it.
     """
 
     def ring(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"the job ran longer than its timeout of {seconds:g} s")
+        raise JobTimedOut(seconds)
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, seconds)

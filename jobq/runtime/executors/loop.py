@@ -118,9 +118,17 @@ class LoopExecutor:
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        pump = Pump(self._locate, self._intake, self._outbox, self._board, self._plan.consumer)
+        pump = Pump(
+            self._locate,
+            self._intake,
+            self._outbox,
+            self._board,
+            consumer=self._plan.consumer,
+            stopping=lambda: self._stopping,
+        )
         try:
             await pump.connect()
+            self._board.says(BUSY)
             await self._fetch_until_stopped(pump)
             self._board.says(DRAINING)
             self._give_back_waiting()
@@ -128,7 +136,7 @@ class LoopExecutor:
                 await pump.flush()
                 if self._sync.busy or self._async.busy:
                     await self._until_changed(FLUSH)
-                elif pump.down and self._outbox:
+                elif self._outbox and (pump.down or self._outbox.refused):
                     log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
                     break
         except BaseException:
@@ -138,16 +146,19 @@ class LoopExecutor:
             await pump.close()
 
     async def _fetch_until_stopped(self, pump: Pump) -> None:
+        refusal = ""
         while not self._stopping:
             try:
                 await self._cycle(pump)
+                refusal = ""
             except StoreUnavailable as error:
                 log.debug("lost connection error=%s", error)
                 await pump.connect()
             except StoreDenied:
                 raise
             except StoreError as error:  # Redis is there and refuses: say so, do not spin
-                log.warning("refused by redis error=%s", error)
+                if refusal != (refusal := str(error)):
+                    log.warning("refused by redis error=%s", error)
                 await self._until_changed(1.0)
 
     async def _cycle(self, pump: Pump) -> None:
@@ -212,7 +223,8 @@ class LoopExecutor:
         if want_async > 0:
             kinds += fetch.ASYNC
         if not self._sync.count or not self._async.count:
-            return max(want_sync, want_async), kinds
+            # Only one kind of function: a job that was of the other in an older release is ours.
+            return max(want_sync, want_async), self._plan.kinds + fetch.SYNC + fetch.ASYNC
         now = self._clock.monotonic()
         if want_sync > 0 and want_async > 0:
             return min(MOST, share(want_sync, want_async, self._sync.part)), kinds

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import Board
@@ -11,7 +11,7 @@ from jobq.runtime.intake import Intake
 from jobq.runtime.link import BACKOFF
 from jobq.runtime.outbox import Outbox
 from jobq.store import keys
-from jobq.store.aio import AsyncConnection
+from jobq.store.multiplex import AsyncConnection
 from jobq.store.connect import Locate
 from jobq.store.ops import fetch, inspect, upkeep
 from jobq.store.wire import Answer, Answers, AnyOp
@@ -27,7 +27,14 @@ class Pump:
     """
 
     def __init__(
-        self, locate: Locate, intake: Intake, outbox: Outbox, board: Board, consumer: str
+        self,
+        locate: Locate,
+        intake: Intake,
+        outbox: Outbox,
+        board: Board,
+        *,
+        consumer: str,
+        stopping: Callable[[], bool],
     ) -> None:
         self.down = False
         #: A connection was cut: what it delivered unseen must be found before more is fetched.
@@ -36,6 +43,7 @@ class Pump:
         self._outbox = outbox
         self._board = board
         self._consumer = consumer
+        self._stopping = stopping
         self._talk = AsyncConnection(locate, resend=False)
         self._wait = AsyncConnection(locate, resend=False)
 
@@ -66,6 +74,9 @@ class Pump:
         except StoreUnavailable as error:
             log.debug("kept outcomes error=%s", error)
             await asyncio.sleep(0.1)
+        else:
+            if self._outbox.refused:
+                await asyncio.sleep(0.1)
 
     async def fetch(self, want: int, kinds: str, *, new: bool) -> int:
         """Settle what has happened and take up to ``want`` jobs, the first queue first."""
@@ -120,10 +131,13 @@ class Pump:
         return True
 
     async def connect(self) -> None:
-        """Connect, however long it takes; then hold what was delivered and never seen."""
+        """Connect, however long it takes; then hold what was delivered and never seen.
+
+        Comes back without a connection when the worker is to stop.
+        """
         pause, most = BACKOFF
         told = False
-        while True:
+        while not self._stopping():
             try:
                 await self._greet()
             except StoreDenied:
@@ -133,13 +147,19 @@ class Pump:
                 if not told:
                     log.warning("lost redis error=%s", error)
                     told = True
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+                await self._rest(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
                 pause = min(most, 2 * pause)
             else:
                 self.down = self._lost = False
                 if told:
                     log.warning("found redis again")
                 return
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not much longer than until the worker is to stop."""
+        while seconds > 0 and not self._stopping():
+            await asyncio.sleep(min(seconds, 0.1))
+            seconds -= 0.1
 
     async def close(self) -> None:
         """Close both connections."""

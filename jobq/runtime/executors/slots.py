@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 from jobq.core.clock import Clock
 from jobq.core.current import running
+from jobq.errors import JobTimedOut
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import Board
 from jobq.runtime.delivery import Delivery
@@ -265,5 +266,5 @@ async def _limited(coroutine: Awaitable[object], seconds: float) -> object:
             return await coroutine
     except TimeoutError as error:
         if limit.expired():
-            raise TimeoutError(f"the job ran longer than its timeout of {seconds:g} s") from error
+            raise JobTimedOut(seconds) from error
         raise

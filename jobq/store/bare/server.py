@@ -19,8 +19,7 @@ class ServerFacts:
     Attributes:
         name: ``Redis`` or ``Valkey``.
         version: of the server.
-        clients: connections, our own among them.
-        commands: per second, lately.
+        commands: that it has executed so far.
         used: bytes of memory.
         limit: bytes of ``maxmemory``; 0: there is none.
         freeing: objects that a background thread has still to free.
@@ -28,16 +27,10 @@ class ServerFacts:
 
     name: str
     version: str
-    clients: int
     commands: int
     used: int
     limit: int
     freeing: int
-
-    @property
-    def nearly_full(self) -> bool:
-        """Whether less than a fifth of ``maxmemory``, or less than 64 MiB, is free."""
-        return self.limit > 0 and self.limit - self.used < max(self.limit // 5, 64 << 20)
 
 
 def facts() -> Op[ServerFacts]:
@@ -111,8 +104,7 @@ def _facts(reply: Any) -> ServerFacts:
     return ServerFacts(
         name="Redis" if valkey is None else "Valkey",
         version=valkey or said.get("redis_version", "of unknown version"),
-        clients=int(said.get("connected_clients", 0)),
-        commands=int(said.get("instantaneous_ops_per_sec", 0)),
+        commands=int(said.get("total_commands_processed", 0)),
         used=int(said.get("used_memory", 0)),
         limit=int(said.get("maxmemory", 0)),
         freeing=int(said.get("lazyfree_pending_objects", 0)),

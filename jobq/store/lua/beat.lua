@@ -21,5 +21,6 @@ for i = 1, #all, 2 do
   local seen = tonumber(string.match(all[i + 1], '^%d+'))
   if not seen or seen < now - tonumber(ARGV[3]) then redis.call('HDEL', KEYS[1], all[i]) end
 end
+redis.call('HDEL', KEYS[1], ARGV[1]) -- after it, a full Redis lets HSET pass
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f ', now) .. ARGV[2])
 return now

@@ -28,10 +28,15 @@ if #held == 0 then return 0 end
 if ARGV[4] ~= '0' and held[1][4] ~= tonumber(ARGV[4]) then return 0 end
 redis.call('XLEN', KEYS[2]) -- wrong types must fail before the first write
 redis.call('HLEN', KEYS[3])
+redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
+-- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
+-- before the rest, for a stranger's entry with the greatest id of all makes it fail.
+redis.call('XDEL', KEYS[1], '0-0')
+local entry = redis.call('XADD', KEYS[2], '*', ARGV[5], ARGV[6], 'letter', ARGV[7])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[4], ARGV[5])
-local entry = redis.call('XADD', KEYS[2], '*', ARGV[5], ARGV[6], 'letter', ARGV[7])
 redis.call('HSET', KEYS[3], ARGV[5], 'x' .. entry)
 if ARGV[10] ~= '' then
   local where = redis.call('HGET', KEYS[3], ARGV[10])

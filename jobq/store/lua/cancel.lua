@@ -27,6 +27,9 @@ if not where then return 0 end
 local letter, entry = string.sub(where, 1, 1), string.sub(where, 2)
 if letter == 'x' then return -2 end
 local stream = letter == 'j' and KEYS[2] or KEYS[3]
+redis.call('ZCARD', KEYS[4]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
 -- No group yet (nothing ever read this queue) is an error for XPENDING, and no news for us.
 local held = redis.pcall('XPENDING', stream, ARGV[1], entry, entry, 1)
 if not held.err then

@@ -20,6 +20,7 @@ local limit = tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local taken = { -1 }
+redis.call('HLEN', KEYS[3]) -- a wrong type must fail before the first write
 if limit > 0 then
   -- 100 more than wanted: what other kinds of worker must take may stand in front.
   local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit + 100)

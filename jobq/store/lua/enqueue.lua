@@ -4,26 +4,39 @@ Put calls at the end of a queue, once: a resend by the same lane adds nothing.
 KEYS
   1  jobs   stream  calls waiting for their first attempt
   2  index  hash    job id -> where it is
-  3  lanes  hash    lane -> last sequence number and entry
+  3  lanes  zset    lane -> the number of its last call
 ARGV
-  1  lane  the producer connection that sends
-  2  seq   its sequence number for this call, rising
+  1  lane    the producer connection that sends
+  2  number  of this call, rising within the lane
   3… id and call of each job, in turn
 RETURNS
   n  how many were added; 0: this is a resend of what was added before
 ]]
-local last = redis.call('HGET', KEYS[3], ARGV[1])
-if last and tonumber(string.match(last, '^%d+')) >= tonumber(ARGV[2]) then
-  return 0
+local moved = redis.pcall('ZADD', KEYS[3], 'GT', 'CH', ARGV[2], ARGV[1])
+if moved == 0 then return 0 end
+if type(moved) == 'table' then
+  -- A full Redis refuses even a resend; nobody may be told that nothing was added if it was.
+  local last = redis.pcall('ZSCORE', KEYS[3], ARGV[1])
+  if type(last) == 'string' and tonumber(last) >= tonumber(ARGV[2]) then return 0 end
+  return moved
 end
-redis.call('HLEN', KEYS[2]) -- a wrong type must fail before the first write
 local where = {}
-local entry
+local failed
 for i = 3, #ARGV, 2 do
-  entry = redis.call('XADD', KEYS[1], '*', ARGV[i], ARGV[i + 1])
+  local entry = redis.pcall('XADD', KEYS[1], '*', ARGV[i], ARGV[i + 1])
+  if type(entry) == 'table' then
+    failed = entry
+    break
+  end
   where[#where + 1] = ARGV[i]
   where[#where + 1] = 'j' .. entry
 end
-redis.call('HSET', KEYS[2], unpack(where))
-redis.call('HSET', KEYS[3], ARGV[1], ARGV[2] .. ' ' .. entry)
-return #where / 2
+if not failed then
+  local set = redis.pcall('HSET', KEYS[2], unpack(where))
+  if type(set) ~= 'table' then return #where / 2 end
+  failed = set
+end
+-- A key of another type, or a stream at its last id: leave everything as it was.
+for i = 2, #where, 2 do redis.call('XDEL', KEYS[1], string.sub(where[i], 2)) end
+redis.call('ZADD', KEYS[3], ARGV[2] - 1, ARGV[1])
+return failed

@@ -21,6 +21,9 @@ RETURNS
 ]]
 local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
 if #held == 0 or held[1][4] ~= tonumber(ARGV[4]) then return 0 end
+redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[3])
+redis.call('HLEN', KEYS[4])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[2], ARGV[5])

@@ -23,6 +23,7 @@ local list = {}
 for i, held in ipairs(pending) do
   local found = redis.call('XRANGE', KEYS[1], held[1], held[1])[1]
   local history = found and redis.call('HGET', KEYS[2], found[2][1])
-  list[i] = { held[1], found and found[2], held[4], history, held[3] }
+  -- false, for nil would end the row: an entry may be pending that was deleted
+  list[i] = { held[1], found and found[2] or false, held[4], history or false, held[3] }
 end
 return list

@@ -25,7 +25,9 @@ local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[4], ARGV[4], 1, ARGV[
 if #held == 0 or held[1][4] ~= tonumber(ARGV[5]) then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZCARD', KEYS[2]) -- a wrong type must fail before the first write
+redis.call('ZCARD', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[3])
+redis.call('HLEN', KEYS[4])
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[4], 'RETRYCOUNT', ARGV[6], 'JUSTID')
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[7]), ARGV[8] .. ARGV[4])
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[3], ARGV[9], ARGV[10]) end

@@ -14,6 +14,11 @@ RETURNS
   n  how many finished entries were deleted, which a new group would have delivered again
 ]]
 local jobs, retries, due, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+redis.call('XLEN', retries) -- wrong types must fail before the first write
+redis.call('ZCARD', due)
+redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
+redis.call('XDEL', jobs, '0-0') -- deletes nothing; after it, a full Redis lets all the rest pass
 local made = redis.pcall('XGROUP', 'CREATE', jobs, group, '0', 'MKSTREAM')
 local deleted = 0
 if not made.err and redis.call('HEXISTS', KEYS[5], 'grouped') == 1 then

@@ -27,11 +27,17 @@ local jobs, retries, due, group, parked = KEYS[1], KEYS[2], KEYS[3], ARGV[1], AR
 if #redis.call('XPENDING', jobs, group, ARGV[4], ARGV[4], 1, ARGV[2]) == 0 then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZCARD', due) -- wrong types must fail before the first write
-redis.call('XLEN', retries)
+redis.call('ZCARD', due) -- wrong types, and no group, must fail before the first write
+redis.call('XPENDING', retries, group, '-', '+', 1)
+redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
+-- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
+-- before the rest, for a stranger's entry with the greatest id of all makes it fail.
+redis.call('XDEL', jobs, '0-0')
+local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], 'first', ARGV[4])
 redis.call('XACK', jobs, group, ARGV[4])
 redis.call('XDEL', jobs, ARGV[4])
-local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], 'first', ARGV[4])
 -- What a stranger added before us is parked as well: whoever takes it will bury it.
 local found = false
 while not found do

@@ -18,8 +18,10 @@ if redis.call('HGET', KEYS[3], ARGV[1]) ~= 'x' .. ARGV[2] then return 0 end
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
 if not found then return 0 end
 redis.call('XLEN', KEYS[2]) -- a wrong type must fail before the first write
-redis.call('XDEL', KEYS[1], ARGV[2])
+-- A full Redis lets XADD pass after DEL. And XADD comes before XDEL, for a stranger's entry with
+-- the greatest id of all makes it fail.
 redis.call('DEL', KEYS[4])
 local entry = redis.call('XADD', KEYS[2], '*', ARGV[1], found[2][2], 'history', ARGV[3])
+redis.call('XDEL', KEYS[1], ARGV[2])
 redis.call('HSET', KEYS[3], ARGV[1], 'j' .. entry)
 return 1

@@ -19,8 +19,10 @@ RETURNS
 ]]
 local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[6])
 local lost = {}
-local owned
+local owned, done
 local before = redis.call('XPENDING', jobs, group)
+redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[3])
 local count = '0'
 for _, consumer in ipairs(before[4] or {}) do
   if consumer[1] == ARGV[2] then count = consumer[2] end
@@ -41,10 +43,10 @@ if count ~= ARGV[5] then
     end
   end
   if #mine == 0 then return lost end
-  redis.call('XACK', jobs, group, unpack(mine))
+  done = redis.call('XACK', jobs, group, unpack(mine))
   redis.call('HDEL', KEYS[2], unpack(ids))
 else
-  redis.call('XACK', jobs, group, unpack(ARGV, 7, 6 + n))
+  done = redis.call('XACK', jobs, group, unpack(ARGV, 7, 6 + n))
   redis.call('HDEL', KEYS[2], unpack(ARGV, 7 + n, 6 + 2 * n))
 end
 local at = 7 + 2 * n
@@ -54,7 +56,6 @@ for k = 4, #KEYS do
   end
   at = at + 3
 end
-local done = n - #lost
 redis.call('HINCRBY', KEYS[3], 'succeeded', done)
 if before[1] == done then
   redis.call('XTRIM', jobs, 'MINID', ARGV[3])
@@ -66,5 +67,6 @@ if redis.call('XLEN', jobs) > redis.call('HLEN', KEYS[2]) + tonumber(ARGV[4]) th
     if not owned or owned[ARGV[i]] then redis.call('XDEL', jobs, ARGV[i]) end
   end
 end
-redis.call('XTRIM', jobs, 'MINID', '~', redis.call('XPENDING', jobs, group)[2])
+local oldest = redis.call('XPENDING', jobs, group)[2]
+if oldest then redis.call('XTRIM', jobs, 'MINID', '~', oldest) end
 return lost

@@ -11,7 +11,6 @@ _REGROUP = Script("regroup")
 _RENEW = Script("renew")
 _FORGET = Script("forget")
 _BEAT = Script("beat")
-_SWEEP = Script("sweep")
 
 
 class Consumer(NamedTuple):
@@ -73,9 +72,9 @@ def leave(name: str) -> Op[int]:
     return call(_BEAT, (keys.WORKERS,), (name, "", 0), int)
 
 
-def sweep_lanes(queue: str, cursor: str, age: float) -> Op[str]:
-    """Forget lanes that were silent for ``age`` seconds; the answer is the next cursor."""
-    return call(_SWEEP, (keys.lanes(queue),), (cursor, int(age * 1000)), text)
+def sweep_lanes(queue: str, before_ms: float) -> Op[int]:
+    """Forget lanes that have called for the last time before a moment, Redis time in ms."""
+    return Op(("ZREMRANGEBYSCORE", keys.lanes(queue), "-inf", int(before_ms * 1000)), int)
 
 
 def time_ms() -> Op[int]:
