@@ -1,12 +1,9 @@
 """The sync jobs of `jobq bench`, for its worker, for its bare worker and for itself."""
 
-import os
-import signal
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
-from jobq.cli.bench_gate import hold, leash, mark
+from jobq.cli.bench_gate import hold, leash_supervisor, mark
 from jobq.client.app import JobQ
 from jobq.client.function import JobFunction
 
@@ -63,5 +60,5 @@ def sync_jobs(url: str | None, queue: str) -> SyncJobs:
 
 def worker_app() -> JobQ:
     """Make the app of a worker that ends with its bench."""
-    leash(partial(os.kill, os.getppid(), signal.SIGTERM))
+    leash_supervisor()
     return sync_jobs(None, "default").app

@@ -1,10 +1,7 @@
 """The async jobs of `jobq bench`: a module of its own, since asyncio is not for sync workers."""
 
 import asyncio
-import os
-import signal
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from jobq.cli import bench_gate
@@ -62,5 +59,5 @@ def async_jobs(url: str | None, queue: str) -> AsyncJobs:
 
 def worker_app() -> JobQ:
     """Make the app of a worker that ends with its bench."""
-    bench_gate.leash(partial(os.kill, os.getppid(), signal.SIGTERM))
+    bench_gate.leash_supervisor()
     return async_jobs(None, "default").app

@@ -5,6 +5,7 @@ those of the monotonic clock, which all processes of a machine share.
 """
 
 import os
+import signal
 import socket
 import struct
 import threading
@@ -50,6 +51,17 @@ def leash(end: Callable[[], object]) -> None:
         end()
 
     threading.Thread(target=wait, name="bench-leash", daemon=True).start()
+
+
+def leash_supervisor() -> None:
+    """In a worker: stop its supervisor when the bench is gone."""
+    supervisor = os.getppid()
+
+    def stop() -> None:
+        if os.getppid() == supervisor:  # else it has died, and its number may be another's
+            os.kill(supervisor, signal.SIGTERM)
+
+    leash(stop)
 
 
 class Visitor:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final, Self
@@ -79,14 +79,14 @@ class Process:
             self._process.terminate()
 
     def end(self) -> None:
-        """Wait for its end, and for that of its children; after a while, kill them."""
-        with suppress(subprocess.TimeoutExpired):
+        """Wait for its end; after a while, kill it and its children."""
+        try:
             self._process.wait(_GOODBYE)
-        with suppress(ProcessLookupError, PermissionError):  # EPERM: macOS, of zombies alone
+        except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait()
 
 
 class Lab:

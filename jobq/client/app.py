@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, ca
 
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
+from jobq.client.late import afind_queue, find_queue
 from jobq.client.named import NamedCall
 from jobq.client.naming import job_name, plain_function
 from jobq.client.options import AppOptions, CallOptions, JobOptions
@@ -28,8 +29,6 @@ from jobq.core.options import (
     resolve,
 )
 from jobq.core.registry import Definition, Registry
-from jobq.errors import JobNotFound
-from jobq.store.ops.inspect import look, queues
 from jobq.store.sync import Store
 
 if TYPE_CHECKING:
@@ -178,22 +177,14 @@ class JobQ:
             StoreError: Redis refused, or cannot be reached.
         """
         check_job_id(job_id)
-        if queue is None:
-            run = self._producer.store.run
-            found = (one for one in run(queues()) if run(look(one, job_id)).state is not None)
-            queue = next(found, None)
-        return self._handle(job_id, queue)
+        return self._handle(
+            job_id, queue if queue is not None else find_queue(self._producer, job_id)
+        )
 
     async def ahandle(self, job_id: str, queue: str | None = None) -> JobHandle[object]:
         """See `handle`."""
         check_job_id(job_id)
-        if queue is None:
-            run = self.astore.run
-            for one in await run(queues()):
-                if (await run(look(one, job_id))).state is not None:
-                    queue = one
-                    break
-        return self._handle(job_id, queue)
+        return self._handle(job_id, queue or await afind_queue(self._producer, job_id))
 
     @property
     def registry(self) -> Registry:
@@ -288,7 +279,5 @@ class JobQ:
         kind = AsyncJobFunction if is_async else JobFunction
         return cast("object", kind(definition, sending))
 
-    def _handle(self, job_id: str, queue: str | None) -> JobHandle[object]:
-        if queue is None:
-            raise JobNotFound(job_id)
+    def _handle(self, job_id: str, queue: str) -> JobHandle[object]:
         return JobHandle(self._producer, check_queue(queue), job_id)

@@ -1,21 +1,17 @@
 """Handles: what a caller holds of a job."""
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-from jobq.client.blocking import wait
+from jobq.client.late import asking
 from jobq.client.producer import Producer
-from jobq.client.waiting import Waiting
-from jobq.core.clock import SystemClock
 from jobq.core.duration import Duration
 from jobq.core.job import JobState
-from jobq.errors import JobNotFound
-from jobq.store.ops.inspect import look
-from jobq.store.ops.manage import CANCELLED_IT, cancel
+
+if TYPE_CHECKING:
+    from jobq.client.asking import Asking
 
 R = TypeVar("R")
-
-_CLOCK: Final = SystemClock()
 
 
 class JobHandle(Generic[R]):
@@ -47,11 +43,11 @@ class JobHandle(Generic[R]):
             JobNotFound: it has finished and its result is no longer kept, or it never was.
             StoreError: Redis refused, or cannot be reached.
         """
-        return self._known(self._producer.store.run(look(self.queue, self.id)).state)
+        return self._ask().status()
 
     async def astatus(self) -> JobState:
         """See `status`."""
-        return self._known((await self._producer.aio.store.run(look(self.queue, self.id))).state)
+        return await self._ask().astatus()
 
     def result(self, timeout: Duration | None = None) -> R:
         """Wait until the job has ended, and return what it returned.
@@ -75,12 +71,11 @@ class JobHandle(Generic[R]):
             OptionError: the timeout is not a duration.
             StoreError: Redis refused, or cannot be reached.
         """
-        return cast("R", wait(self._producer.store, self.queue, self.id, self._wait_for(timeout)))
+        return cast("R", self._ask().result(timeout, self._build))
 
     async def aresult(self, timeout: Duration | None = None) -> R:
         """See `result`."""
-        waiting = self._wait_for(timeout)
-        return cast("R", await self._producer.aio.wait(self.queue, self.id, waiting))
+        return cast("R", await self._ask().aresult(timeout, self._build))
 
     def cancel(self) -> bool:
         """Cancel the job if it waits for an attempt.
@@ -92,11 +87,11 @@ class JobHandle(Generic[R]):
         Raises:
             StoreError: Redis refused, or cannot be reached.
         """
-        return self._producer.store.run(cancel(self.queue, self.id)) == CANCELLED_IT
+        return self._ask().cancel()
 
     async def acancel(self) -> bool:
         """See `cancel`."""
-        return await self._producer.aio.store.run(cancel(self.queue, self.id)) == CANCELLED_IT
+        return await self._ask().acancel()
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id} in {self.queue}>"
@@ -109,11 +104,5 @@ class JobHandle(Generic[R]):
     def __hash__(self) -> int:
         return hash((self.queue, self.id))
 
-    def _known(self, state: JobState | None) -> JobState:
-        if state is None:
-            raise JobNotFound(self.id)
-        return state
-
-    def _wait_for(self, timeout: Duration | None) -> Waiting:
-        codec = self._producer.codec
-        return Waiting(self.id, codec, self._build, timeout, _CLOCK.monotonic())
+    def _ask(self) -> "Asking":
+        return asking(self._producer, self.queue, self.id)

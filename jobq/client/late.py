@@ -1,7 +1,8 @@
 """What is imported when it is first needed: the one place that does not import at the top.
 
-asyncio costs 45 ms and 10 MB, which a producer that never awaits anything shall not pay; the
-embedded server costs 8 ms, which those who have a Redis shall not.
+asyncio costs 45 ms and 10 MB, which a producer that never awaits anything shall not pay; asking
+about jobs costs 10 ms, which one that only enqueues shall not; the embedded server costs 8 ms,
+which those who have a Redis shall not.
 """
 
 import importlib
@@ -13,12 +14,32 @@ from jobq.store.connect import Locate
 
 if TYPE_CHECKING:
     from jobq.client.aio import AsyncSide
+    from jobq.client.asking import Asking
+    from jobq.client.producer import Producer
 
 
 def async_side(locate: Locate) -> "AsyncSide":
     """Return a new asyncio side of a producer."""
     module = importlib.import_module("jobq.client.aio")
     return cast("AsyncSide", module.AsyncSide(locate))
+
+
+def asking(producer: "Producer", queue: str, job_id: str) -> "Asking":
+    """Return what asks about a job."""
+    module = importlib.import_module("jobq.client.asking")
+    return cast("Asking", module.Asking(producer, queue, job_id))
+
+
+def find_queue(producer: "Producer", job_id: str) -> str:
+    """Return the queue of a job. See `jobq.client.asking.find_queue`."""
+    module = importlib.import_module("jobq.client.asking")
+    return cast("str", module.find_queue(producer, job_id))
+
+
+async def afind_queue(producer: "Producer", job_id: str) -> str:
+    """See `find_queue`."""
+    module = importlib.import_module("jobq.client.asking")
+    return cast("str", await module.afind_queue(producer, job_id))
 
 
 def ensure(home: Path | None) -> Path:

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
 
 from jobq.client.late import ensure, find_home
 from jobq.errors import ConfigError
@@ -41,6 +40,8 @@ class Where:
         url = self._known()
         if not url.startswith(EMBEDDED):
             return url
+        from urllib.parse import quote  # noqa: PLC0415  3 ms, at the first connect
+
         return f"unix://{quote(str(ensure(_home(url))))}"
 
     def safe_url(self) -> str:
@@ -84,4 +85,6 @@ def _home(url: str) -> Path | None:
             f"{url!r} cannot be read: use embedded: for the server of this project, or "
             f"embedded:///absolute/directory for one with its data there. Forms: {FORMS}"
         )
+    from urllib.parse import unquote  # noqa: PLC0415  3 ms, which few need
+
     return Path(unquote(rest.removeprefix("//")))

@@ -17,7 +17,6 @@ classes and functions cannot travel, so they are given to ``@job`` only.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from enum import Enum
 from typing import Final
 
@@ -201,6 +200,8 @@ def _not_accepted(option: object, accepts: frozenset[str]) -> str:
         return "option 'job_id' belongs to a single call: function.options(job_id=...).delay(...)"
     if option in _CHECKS:
         return f"option {option!r} cannot be set here; give it to @job. Options here: {known}."
+    from difflib import get_close_matches  # noqa: PLC0415  only for a message
+
     near = get_close_matches(str(option), sorted(accepts), n=1)
     guess = f"; did you mean {near[0]!r}?" if near else "."
     return f"unknown option {str(option)[:80]!r}{guess} Options: {known}."

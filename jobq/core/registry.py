@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from inspect import Signature, unwrap
 from types import CodeType
 
@@ -69,6 +68,8 @@ class Registry:
 
     def nearest(self, name: str) -> str | None:
         """Return the registered name that looks most like another, for a message; or None."""
+        from difflib import get_close_matches  # noqa: PLC0415  only for a message
+
         near = get_close_matches(name[:200], self.names(), n=1)
         if near:
             return near[0]

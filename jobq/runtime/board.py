@@ -32,6 +32,9 @@ _SIZE: Final = _IDS + CAPACITY * _ID
 
 STARTING, BUSY, WAITING, DRAINING, ENDED = 0, 1, 2, 3, 4
 
+#: It has said why it ends: Redis refuses its password, which waiting does not cure; another reason.
+DENIED, FAILED = 5, 6
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
-from jobq.runtime.board import Board
+from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.outbox import Outbox, Posting
 from jobq.store import keys
@@ -146,9 +146,12 @@ class Link:
 
     def _adopt(self, queue: str) -> None:
         """Hold what is pending for this worker and not in its hands: replies that were lost."""
-        known = {item[1] for item in self._intake.waiting} | self._outbox.entries()
+        # What stands on the board is held, also what the other thread is settling just now.
+        known = self._board.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
-            (held,) = self._connection.exchange([fetch.mine(queue, stream, self._consumer)])
+            (held,) = self._connection.exchange(
+                [fetch.mine(queue, stream, self._consumer, count=CAPACITY)]
+            )
             if isinstance(held, StoreError):
                 raise held
             lost = [one for one in held if one.entry not in known]

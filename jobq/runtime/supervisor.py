@@ -15,7 +15,8 @@ from typing import Final
 
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.ports import Application
-from jobq.runtime.board import ENDED, STARTING, Board
+from jobq.errors import StoreDenied
+from jobq.runtime.board import DENIED, ENDED, FAILED, STARTING, Board
 from jobq.runtime.children import Child, consumer_name, how_it_ended, spawn
 from jobq.runtime.hello import Hello
 from jobq.runtime.settings import WorkerSettings
@@ -131,6 +132,7 @@ class Supervisor:
             try:
                 run_worker(task, board, say_hello)
             except Exception as error:  # noqa: BLE001  reported in the words of the command line
+                board.says(DENIED if isinstance(error, StoreDenied) else FAILED)
                 return self._on_error(error)
             return 0
 
@@ -165,21 +167,30 @@ class Supervisor:
             child.listen()
             child.close()
         code = os.waitstatus_to_exitcode(status)
-        if self._upkeep is None and self._signals:
-            return
-        if self._upkeep is None:  # it never found the app: neither would the next one
-            self._code = code if code > 0 else 1
-            if code < 0:
-                log.error("worker died while it was starting: %s", how_it_ended(status))
-            return
-        if child.board.state == ENDED and code == 0:
+        state = child.board.state
+        if self._upkeep is None:
+            self._never_started(state, status)
+        elif state == DENIED:
+            self._code = code
+            self._upkeep.died(child, "refused by Redis", charged=False)
+            if not self._signals:  # as if we had been told: the next worker would fare no better
+                self._signals.append(signal.SIGTERM)
+        elif state == ENDED and code == 0:
             self._upkeep.ended(child)
+        elif not (self._signals and state == STARTING):
+            self._died(self._upkeep, child, how_it_ended(status))
+
+    def _never_started(self, state: int, status: int) -> None:
+        """Note that the first worker never found the app: neither would the next one."""
+        if self._signals:
             return
-        if self._signals and child.board.state == STARTING:
-            return
-        how = how_it_ended(status)
-        cut_short = len(self._signals) > 1
-        self._upkeep.died(child, how, charged=not cut_short)
+        code = os.waitstatus_to_exitcode(status)
+        self._code = code if code > 0 else 1
+        if state == STARTING:
+            log.error("worker died while it was starting: %s", how_it_ended(status))
+
+    def _died(self, upkeep: Upkeep, child: Child, how: str) -> None:
+        upkeep.died(child, how, charged=len(self._signals) < 2)
         if self._signals or child.isolated:
             return
         log.warning("worker died pid=%d %s", child.pid, how)

@@ -71,6 +71,7 @@ class Upkeep:
         self._offset_ms = 0.0
         self._down_until = 0.0
         self._pause = BACKOFF[0]
+        self._refusal = ""
 
     def tick(self, children: Sequence[Child]) -> None:
         """Do what is due; never raises for a Redis that is away or refuses."""
@@ -88,12 +89,15 @@ class Upkeep:
         except StoreUnavailable as error:
             self._is_down(error)
         except StoreError as error:
-            log.warning("refused by redis error=%s", error)
+            if self._refusal != (refusal := str(error)):  # one line for each change of state
+                log.warning("refused by redis error=%s", error)
+            self._refusal = refusal
             self._down_until = now + 1.0
         else:
             if self._pause > BACKOFF[0]:
                 log.warning("found redis again")
             self._pause = BACKOFF[0]
+            self._refusal = ""
 
     def died(self, child: Child, how: str, *, charged: bool) -> None:
         """Give what a dead worker held to others, now or when Redis is back.
@@ -219,6 +223,8 @@ class Upkeep:
         charged = released = 0
         while True:
             (page,) = self._exchange([fetch.mine(queue, stream, child.consumer, count=PAGE)])
+            if isinstance(page, StoreError) and page.code != "NOGROUP":
+                raise page  # Redis is loading, say: what the worker held will still be there
             if isinstance(page, StoreError) or not page:
                 self._exchange([upkeep.forget(stream, child.consumer)])
                 return charged, released

@@ -1,9 +1,12 @@
 """Where Redis is: a URL, taken apart and checked."""
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from typing import TYPE_CHECKING
 
 from jobq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 DEFAULT_PORT = 6379
 
@@ -67,6 +70,8 @@ def parse_url(url: str) -> Address:
     Raises:
         ConfigError: it has another form; the message never repeats a password.
     """
+    from urllib.parse import parse_qs, urlsplit  # noqa: PLC0415  3 ms, at the first connect
+
     try:
         parts = urlsplit(url)
         given = parse_qs(parts.query, keep_blank_values=True)
@@ -87,16 +92,16 @@ class _WrongUrl(ValueError):
     """What is wrong with a URL, without a word of what may be its password."""
 
 
-def _user(parts: SplitResult) -> tuple[str | None, str | None]:
+def _user(parts: "SplitResult") -> tuple[str | None, str | None]:
     return (
-        unquote(parts.username) if parts.username else None,
-        None if parts.password is None else unquote(parts.password),
+        _unquote(parts.username) if parts.username else None,
+        None if parts.password is None else _unquote(parts.password),
     )
 
 
-def _unix(parts: SplitResult, query: dict[str, str]) -> Address:
+def _unix(parts: "SplitResult", query: dict[str, str]) -> Address:
     username, password = _user(parts)
-    path = unquote(parts.path)
+    path = _unquote(parts.path)
     if not path or "\0" in path or parts.netloc.rpartition("@")[2]:
         raise _WrongUrl("unix:// needs the path of a socket, which starts with a third /")
     db = _db(query.pop("db", "0"))
@@ -104,7 +109,7 @@ def _unix(parts: SplitResult, query: dict[str, str]) -> Address:
     return Address(path=path, username=username, password=password, db=db)
 
 
-def _tcp(parts: SplitResult, query: dict[str, str]) -> Address:
+def _tcp(parts: "SplitResult", query: dict[str, str]) -> Address:
     outside = parts.path + parts.fragment + ("" if "@" in parts.netloc else parts.query)
     if "@" in outside:
         raise _WrongUrl("/ ? # in a user's name or password are written %2F %3F %23")
@@ -124,7 +129,7 @@ def _tcp(parts: SplitResult, query: dict[str, str]) -> Address:
     )
 
 
-def _port(parts: SplitResult) -> int:
+def _port(parts: "SplitResult") -> int:
     try:
         return DEFAULT_PORT if parts.port is None else parts.port
     except ValueError:
@@ -150,3 +155,9 @@ def _tls(given: dict[str, str]) -> Tls:
 def _refuse(query: dict[str, str]) -> None:
     if query:
         raise _WrongUrl(f"unknown options {', '.join(sorted(query))}")
+
+
+def _unquote(text: str) -> str:
+    from urllib.parse import unquote  # noqa: PLC0415  3 ms, at the first connect
+
+    return unquote(text)

@@ -46,6 +46,7 @@ class AsyncStore:
         """Close the running loop's connection; the store can be used again."""
         shared = self._by_loop.pop(asyncio.get_running_loop(), None)
         if shared is not None:
+            shared.joining.flush()  # or it would open the connection again
             await shared.connection.close()
 
     def _shared(self) -> "_Shared":

@@ -60,7 +60,7 @@ class Joining:
         group = self._groups.get(head)
         if group is None:
             if not self._groups:
-                self._loop.call_soon(self._send)
+                self._loop.call_soon(self.flush)
             group = self._groups[head] = _Group(op)
         tail = words[at:]
         group.tail += tail
@@ -71,7 +71,8 @@ class Joining:
             self._send_group(self._groups.pop(head))
         return future
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what is still here."""
         groups, self._groups = self._groups, {}
         for group in groups.values():
             self._send_group(group)
@@ -80,4 +81,9 @@ class Joining:
         op = group.op
         words = (*op.words[: op.stamp_at], *group.tail)
         joined = Op(words, int, op.script, op.stamp_at)
-        self._connection.submit(joined).add_done_callback(group.share)
+        try:
+            answered = self._connection.submit(joined)
+        except Exception as error:  # noqa: BLE001  it cannot be packed: whoever waits must be told
+            answered = self._loop.create_future()
+            answered.set_exception(error)
+        answered.add_done_callback(group.share)

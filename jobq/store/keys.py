@@ -60,3 +60,9 @@ def meta(queue: str) -> str:
 def result(queue: str, job_id: str) -> str:
     """Return the string with the result of a job; it always has a TTL."""
     return f"jobq:{{{queue}}}:result:{job_id}"
+
+
+def of_queue(queue: str) -> tuple[str, ...]:
+    """Return all keys of a queue but its results, which end by themselves."""
+    every = (jobs, retries, dead, due, index, history, lanes, meta)
+    return tuple(key(queue) for key in every)

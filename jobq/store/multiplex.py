@@ -214,7 +214,7 @@ class AsyncConnection(asyncio.Protocol):
                 try:
                     await self._dial()
                     return
-                except (OSError, StoreError, TimeoutError) as error:
+                except (OSError, UnicodeError, StoreError) as error:  # see `dial`
                     refused = error if isinstance(error, StoreError) else self._unavailable(error)
                 except Exception as error:  # noqa: BLE001  whoever waits must be told
                     self._fail_all(error)

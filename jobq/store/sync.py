@@ -64,6 +64,11 @@ class Connection:
         self._pushes: deque[list[Any]] = deque()
         self.address: Address | None = None
 
+    def __del__(self) -> None:
+        """Close the socket: an app that is forgotten is not to warn of it."""
+        if getattr(self, "_sock", None) is not None:
+            self.close()
+
     @property
     def is_open(self) -> bool:
         """Whether there is a socket; it may be dead all the same."""

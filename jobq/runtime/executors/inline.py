@@ -220,7 +220,7 @@ class InlineExecutor:
         for answer in answers:
             if isinstance(answer, StoreError):
                 raise answer
-            if answer.ready or answer.running or answer.retrying > answer.unknown:
+            if answer.running or answer.ready + answer.retrying > answer.unknown:
                 return False
         return True
 

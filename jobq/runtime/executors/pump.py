@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Sequence
 
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
-from jobq.runtime.board import Board
+from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.link import BACKOFF
 from jobq.runtime.outbox import Outbox
 from jobq.store import keys
-from jobq.store.multiplex import AsyncConnection
 from jobq.store.connect import Locate
+from jobq.store.multiplex import AsyncConnection
 from jobq.store.ops import fetch, inspect, upkeep
 from jobq.store.wire import Answer, Answers, AnyOp
 
@@ -44,12 +44,15 @@ class Pump:
         self._board = board
         self._consumer = consumer
         self._stopping = stopping
+        self._reading: asyncio.Future[Answer] | None = None
         self._talk = AsyncConnection(locate, resend=False)
         self._wait = AsyncConnection(locate, resend=False)
 
     async def trip(self, ops: Sequence[AnyOp]) -> Answers:
         """Send all outcomes and then these ops, in one write. See `Link.trip`."""
-        posting = self._outbox.take()
+        # A wait that is out may have brought what we have not seen: then we do not know how many
+        # we hold, and as many as Redis says can be others.
+        posting = self._outbox.take(alone=self._reading is None)
         if not posting.ops and not ops:
             return []
         futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
@@ -100,7 +103,8 @@ class Pump:
     def start_wait(self, block: float) -> "asyncio.Future[Answer]":
         """Begin to wait for a job; the wait is never cancelled, or deliveries would be lost."""
         self._check()
-        return self._wait.submit(self._intake.wait_op(block))
+        self._reading = self._wait.submit(self._intake.wait_op(block))
+        return self._reading
 
     def _check(self) -> None:
         if self._lost:
@@ -108,6 +112,7 @@ class Pump:
 
     async def woke(self, reading: "asyncio.Future[Answer]") -> None:
         """Hold what a wait has brought."""
+        self._reading = None
         try:
             answer = reading.result()
         except StoreUnavailable:
@@ -126,7 +131,7 @@ class Pump:
         for one in counted:
             if isinstance(one, StoreError):
                 raise one
-            if one.ready or one.running or one.retrying > one.unknown:
+            if one.running or one.ready + one.retrying > one.unknown:
                 return False
         return True
 
@@ -173,10 +178,9 @@ class Pump:
             await self._adopt(line.queue)
 
     async def _adopt(self, queue: str) -> None:
-        known = {item[1] for item in self._intake.waiting} | self._outbox.entries()
-        known |= self._board.entries()
+        known = self._board.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
-            held = await self._talk.run(fetch.mine(queue, stream, self._consumer))
+            held = await self._talk.run(fetch.mine(queue, stream, self._consumer, count=CAPACITY))
             lost = [one for one in held if one.entry not in known]
             if not lost:
                 continue

@@ -12,8 +12,9 @@ ARGV
   1  group   the consumer group
   2  parked  the parking consumer
 RETURNS
-  list  Redis time in ms, live, dead, running, retrying, of these unknown to the workers (of the
-        first 1,000), ms when the oldest ready one was added (-1: none is ready), counters
+  list  Redis time in ms, live, dead, running, waiting in retries until later, unknown to the
+        workers (of the first 1,000 that wait), ms when the oldest ready one was added (-1: none is
+        ready), counters
 ]]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -44,7 +45,7 @@ end
 local oldest = redis.call('XRANGE', KEYS[1], last, '+', 'COUNT', 1)[1]
 return {
   now, redis.call('HLEN', KEYS[5]), redis.call('XLEN', KEYS[3]), running,
-  redis.call('ZCARD', KEYS[4]), unknown,
+  redis.call('ZCOUNT', KEYS[4], '(' .. string.format('%.0f', now), '+inf'), unknown,
   oldest and tonumber(string.match(oldest[1], '^%d+')) or -1,
   redis.call('HGETALL', KEYS[6]),
 }

@@ -49,10 +49,10 @@ class Counted:
 
     Attributes:
         now_ms: Redis time.
-        ready: waiting for their first attempt.
+        ready: waiting for a worker, for their first attempt or a later one that is due.
         running: in an attempt.
-        retrying: waiting for a later attempt.
-        unknown: of these, how many wait for a worker that knows them.
+        retrying: waiting until their next attempt is due.
+        unknown: of those that wait, how many wait for a worker that knows them.
         dead: dead letters.
         oldest_ms: when the one that has been ready for longest was added, Redis time in ms.
         totals: what was counted since the queue exists: succeeded, retried, dead, cancelled.
@@ -157,7 +157,8 @@ def _seen(reply: Any) -> Seen:
         )
     parked = consumer is not None and text(consumer) == PARKED
     running = consumer is not None and not parked
-    waiting = JobState.RETRYING if letter_of_place == b"r" else JobState.READY
+    # In retries with no attempt used: given back unstarted.
+    waiting = JobState.RETRYING if letter_of_place == b"r" and count else JobState.READY
     return Seen(
         JobState.RUNNING if running else waiting,
         entry,

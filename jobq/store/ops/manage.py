@@ -4,7 +4,7 @@ from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.ops.fetch import KINDS
-from jobq.store.wire import Op, Script, call
+from jobq.store.wire import Op, Script, call, nothing
 
 #: Seconds that the word "cancelled" is kept for those who wait for the result: as long as a
 #: result is by default.
@@ -43,3 +43,11 @@ def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
     """Remove a dead letter for good; False when it is not there."""
     every = (keys.dead(queue), keys.index(queue), keys.result(queue, job_id))
     return call(_PURGE, every, (job_id, entry), bool)
+
+
+def remove_queue(queue: str) -> list[Op[None]]:
+    """Remove a queue with everything in it; results end by themselves."""
+    return [
+        Op(("DEL", *keys.of_queue(queue)), nothing),
+        Op(("SREM", keys.QUEUES, queue), nothing),
+    ]
