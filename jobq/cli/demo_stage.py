@@ -14,8 +14,8 @@ from jobq.core import result
 from jobq.core.job import JobState
 from jobq.errors import StoreError
 from jobq.store import keys
+from jobq.store.connection import Connection
 from jobq.store.ops import inspect, upkeep
-from jobq.store.sync import Connection
 from jobq.store.wire import Op
 
 #: Every key of a queue but its results.

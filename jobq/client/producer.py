@@ -1,5 +1,6 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from jobq.client.late import async_side
@@ -48,9 +49,14 @@ class Producer:
     def run(self, queue: str, op: Op[T]) -> T:
         """Run an op that adds to a queue; at its first use, make the queue known before."""
         if queue not in self._registered:
-            self.store.run(register_queue(queue))
-            self._registered.add(queue)
+            self._register(queue)
         return self.store.run(op)
+
+    def run_each(self, queue: str, ops: Sequence[Op[T]]) -> Iterator[T]:
+        """Run ops that add to a queue, one after the other. See `run`."""
+        if ops:
+            self._register(queue)
+        return self.store.run_each(ops)
 
     async def arun(self, queue: str, op: Op[T]) -> T:
         """See `run`."""
@@ -69,6 +75,11 @@ class Producer:
         if self._aio is not None:
             await self._aio.store.close()
         self.close()
+
+    def _register(self, queue: str) -> None:
+        if queue not in self._registered:
+            self.store.run(register_queue(queue))
+            self._registered.add(queue)
 
     def _forget(self) -> None:
         self._registered.clear()

@@ -75,10 +75,12 @@ class Sending:
     def enqueue_each(self, calls: Iterable[Arguments]) -> list[str]:
         """Enqueue calls in chunks and return the ids of their jobs. See `JobFunction.map`."""
         ready = self._prepare_each(calls)
+        chunks = list(_chunks(ready))
         sent = 0
         try:
-            for chunk in _chunks(ready):
-                self.producer.run(self.queue, enqueue_many(self.queue, chunk))
+            ops = [enqueue_many(self.queue, chunk) for chunk in chunks]
+            answers = self.producer.run_each(self.queue, ops)
+            for chunk, _ in zip(chunks, answers, strict=True):
                 sent += len(chunk)
         except StoreError as error:
             error.add_note(_half_way(sent, len(ready)))

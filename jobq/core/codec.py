@@ -331,7 +331,7 @@ class Codec:
                 if registered is None:
                     raise not_here(
                         f"the type {name[:200]!r} is not registered here; "
-                        "register it with app.codec.register_type()"
+                        "register it with app.register_type()"
                     )
                 check_depth((plain,), MAX_DEPTH - 1)
                 try:

@@ -50,7 +50,7 @@ def hint_for(value: object) -> str:
         return "Send list(value)."
     return (
         "Send something simpler, such as str(value), or teach jobq the type with "
-        f"app.codec.register_type(). {TRAVELS}"
+        f"app.register_type(). {TRAVELS}"
     )
 
 

@@ -15,11 +15,9 @@ _TIME_DIGITS: Final = 14
 def describe(error: BaseException) -> Failure:
     """Return an exception as text that can be kept; frames of jobq itself are left out."""
     kind = type(error)
-    name = (
-        kind.__qualname__
-        if kind.__module__ == "builtins"
-        else (f"{kind.__module__}.{kind.__qualname__}")
-    )
+    # Our own and Python's are known by their name alone.
+    bare = kind.__module__ in {"builtins", "jobq.errors"}
+    name = kind.__qualname__ if bare else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except BaseException:  # noqa: BLE001  a broken __str__ of a user's class

@@ -15,8 +15,8 @@ from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.outbox import Outbox, Posting
 from jobq.store import keys
+from jobq.store.connection import Connection
 from jobq.store.ops import fetch, upkeep
-from jobq.store.sync import Connection
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.worker")

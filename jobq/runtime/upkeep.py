@@ -20,8 +20,8 @@ from jobq.runtime.settings import WorkerSettings
 from jobq.store import keys
 from jobq.store.address import parse_url
 from jobq.store.connect import Locate
+from jobq.store.connection import Connection
 from jobq.store.ops import enqueue, fetch, upkeep
-from jobq.store.sync import Connection
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")

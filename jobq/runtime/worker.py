@@ -21,7 +21,7 @@ from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello
 from jobq.runtime.settings import WorkerSettings
 from jobq.store.address import Address, parse_url
-from jobq.store.sync import Connection
+from jobq.store.connection import Connection
 
 log = logging.getLogger("jobq.worker")
 

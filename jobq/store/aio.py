@@ -4,9 +4,9 @@ import asyncio
 from typing import TypeVar
 
 from jobq.store.connect import Locate
+from jobq.store.connection import PATIENCE
 from jobq.store.joining import Joining
 from jobq.store.multiplex import AsyncConnection
-from jobq.store.sync import PATIENCE
 from jobq.store.wire import Op, nothing
 
 T = TypeVar("T")

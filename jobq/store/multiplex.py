@@ -27,7 +27,7 @@ from jobq.store.connect import (
     not_redis,
     unreachable,
 )
-from jobq.store.sync import BACKOFF, PATIENCE
+from jobq.store.connection import BACKOFF, PATIENCE
 from jobq.store.wire import Lane, Op, Word, error_of, in_full, pack, text
 
 T = TypeVar("T")

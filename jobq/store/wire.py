@@ -33,6 +33,9 @@ _CODES = re.compile(
     r"CLUSTERDOWN|TRYAGAIN|BUSY|MISCONF|NOREPLICAS|NOAUTH|WRONGPASS|NOPERM|UNKILLABLE)\b"
 )
 
+#: What the ACL says inside of a script: Redis 7, Redis 6.2.
+_DENIED_IN_SCRIPT = re.compile("ACL failure in script|The user executing the script can't")
+
 #: Redis is there, but cannot serve for now; nothing was executed.
 _FOR_NOW = {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS"}
 
@@ -141,7 +144,7 @@ def error_of(reply: Exception) -> StoreError:
         kind, said = StoreFull, "Redis is out of memory (maxmemory): nothing was added"
     elif code == "READONLY":
         kind, said = StoreReadOnly, "Redis is a read-only replica: nothing was written"
-    elif code in {"NOAUTH", "WRONGPASS", "NOPERM"} or "ACL failure in script" in said:
+    elif code in {"NOAUTH", "WRONGPASS", "NOPERM"} or _DENIED_IN_SCRIPT.search(said):
         kind = StoreDenied
     elif code in _FOR_NOW:
         kind = StoreUnavailable

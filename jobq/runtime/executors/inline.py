@@ -25,8 +25,8 @@ from jobq.runtime.intake import Intake, Line
 from jobq.runtime.link import Link
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
+from jobq.store.connection import Connection
 from jobq.store.ops import fetch, inspect
-from jobq.store.sync import Connection
 from jobq.store.wire import Answers
 
 log = logging.getLogger("jobq.worker")

@@ -20,19 +20,19 @@ if type(moved) == 'table' then
   if type(last) == 'string' and tonumber(last) >= tonumber(ARGV[2]) then return 0 end
   return moved
 end
-local where = {}
+local where, try, jobs = {}, redis.pcall, KEYS[1]
 local failed
 for i = 3, #ARGV, 2 do
-  local entry = redis.pcall('XADD', KEYS[1], '*', ARGV[i], ARGV[i + 1])
+  local entry = try('XADD', jobs, '*', ARGV[i], ARGV[i + 1])
   if type(entry) == 'table' then
     failed = entry
     break
   end
-  where[#where + 1] = ARGV[i]
-  where[#where + 1] = 'j' .. entry
+  where[i - 2] = ARGV[i]
+  where[i - 1] = 'j' .. entry
 end
 if not failed then
-  local set = redis.pcall('HSET', KEYS[2], unpack(where))
+  local set = try('HSET', KEYS[2], unpack(where))
   if type(set) ~= 'table' then return #where / 2 end
   failed = set
 end
