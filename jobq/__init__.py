@@ -11,6 +11,8 @@ All in a few lines::
     handle.result(timeout=5)
 """
 
+from typing import Final
+
 from jobq import errors
 
 # Apps and job functions
@@ -30,10 +32,10 @@ from jobq.core.job import JobState
 from jobq.errors import Dead, Retry
 
 # The default app's
-job = default_app.job
-send = default_app.send
-asend = default_app.asend
-register_type = default_app.register_type
+job: Final = default_app.job
+send: Final = default_app.send
+asend: Final = default_app.asend
+register_type: Final = default_app.register_type
 
 __all__ = [
     "AsyncJobFunction",

@@ -19,7 +19,7 @@ class AsyncSide:
     """
 
     def __init__(self, locate: Locate) -> None:
-        self.store = AsyncStore(locate)
+        self.store: AsyncStore = AsyncStore(locate)
 
     async def wait(
         self, queue: str, job_id: str, waiting: Waiting, clock: Clock = SystemClock()

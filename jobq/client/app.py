@@ -75,7 +75,7 @@ class JobQ:
     def __init__(
         self, url: str | None = None, *, name: str | None = None, **defaults: Unpack[AppOptions]
     ) -> None:
-        self.name = name or "jobq"
+        self.name: str = name or "jobq"
         self._defaults = parse_options(defaults, where="JobQ()", accepts=APP_OPTIONS)
         self._producer = Producer(url)
         self._sendings: dict[str, Sending] = {}

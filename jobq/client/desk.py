@@ -157,7 +157,7 @@ class Desk:
 
     def select(self, queue: str | None = None) -> Selection:
         """Take note of all dead letters there are, for `retry` or `purge`."""
-        newest = []
+        newest: list[tuple[str, str]] = []
         count = 0
         for name in self._names(queue):
             first = self._store.run(inspect.letters(name, limit=1))

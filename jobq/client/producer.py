@@ -1,6 +1,6 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from jobq.client.late import async_side
@@ -32,10 +32,10 @@ class Producer:
     """
 
     def __init__(self, url: str | None) -> None:
-        self.where = Where(url)
-        self.codec = Codec()
-        self.registry = Registry()
-        self.store = Store(self._locate)
+        self.where: Where = Where(url)
+        self.codec: Codec = Codec()
+        self.registry: Registry = Registry()
+        self.store: Store = Store(self._locate)
         self._registered: set[str] = set()
         self._aio: AsyncSide | None = None
 
@@ -58,11 +58,15 @@ class Producer:
             self._register(queue)
         return self.store.run_each(ops)
 
-    async def arun(self, queue: str, op: Op[T]) -> T:
+    def arun(self, queue: str, op: Op[T]) -> Awaitable[T]:
         """See `run`."""
-        if queue not in self._registered:
-            await self.aio.store.run(register_queue(queue))
-            self._registered.add(queue)
+        if queue in self._registered:
+            return self.aio.store.submit(op)
+        return self._arun_first(queue, op)
+
+    async def _arun_first(self, queue: str, op: Op[T]) -> T:
+        await self.aio.store.run(register_queue(queue))
+        self._registered.add(queue)
         return await self.aio.store.run(op)
 
     def close(self) -> None:

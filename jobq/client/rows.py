@@ -1,9 +1,9 @@
 """What the desk shows: queues, jobs, dead letters and workers as plain values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, cast
 
 import msgpack
 
@@ -303,7 +303,7 @@ def _record(blob: bytes) -> Mapping[object, object]:
         found: object = msgpack.unpackb(blob)
     except Exception:  # noqa: BLE001  msgpack raises many kinds; another release may write anything
         return {}
-    return found if isinstance(found, dict) else {}
+    return cast("dict[object, object]", found) if isinstance(found, dict) else {}
 
 
 def _word(record: Mapping[object, object], key: str) -> str:
@@ -313,7 +313,9 @@ def _word(record: Mapping[object, object], key: str) -> str:
 
 def _words(record: Mapping[object, object], key: str) -> tuple[str, ...]:
     value = record.get(key)
-    return tuple(str(one) for one in value) if isinstance(value, list | tuple) else ()
+    if not isinstance(value, list | tuple):
+        return ()
+    return tuple(str(one) for one in cast("Sequence[object]", value))
 
 
 def _number(record: Mapping[object, object], key: str) -> int:

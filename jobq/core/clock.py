@@ -1,7 +1,8 @@
 """The one reader of time: everything else in the core takes time as an argument."""
 
 import time
-from typing import Protocol
+from collections.abc import Callable
+from typing import ClassVar, Protocol
 
 
 class Clock(Protocol):
@@ -29,4 +30,4 @@ class SystemClock:
         return time.time()
 
     #: A clock in seconds that never jumps. The function itself: it is called for every job.
-    monotonic = staticmethod(_monotonic)
+    monotonic: ClassVar[Callable[[], float]] = staticmethod(_monotonic)

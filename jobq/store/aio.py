@@ -22,9 +22,12 @@ class AsyncStore:
 
     async def run(self, op: Op[T]) -> T:
         """Run an op. See `AsyncConnection.run`."""
+        return await self.submit(op)
+
+    def submit(self, op: Op[T]) -> "asyncio.Future[T]":
+        """Send an op; the future has its answer. See `AsyncConnection.submit`."""
         shared = self._shared()
-        answer: T = await (shared.joining if op.joins else shared.connection).submit(op)
-        return answer
+        return (shared.joining if op.joins else shared.connection).submit(op)
 
     async def run_watched(self, op: Op[T]) -> T:
         """Run an op that reads a key, of whose changes `watch` shall tell."""

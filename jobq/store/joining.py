@@ -34,13 +34,14 @@ class _Group:
     def share(self, answered: "asyncio.Future[Any]") -> None:
         """Give each its share of the answer: it was one of those added, or one of a resend."""
         error = None if answered.cancelled() else answered.exception()
+        share = None if error or answered.cancelled() else self.op.parse(min(1, answered.result()))
         for future in self.futures:
             if future.done():  # whoever waited was cancelled
                 continue
-            if answered.cancelled():
-                future.cancel()
+            if share is not None:
+                future.set_result(share)
             elif error is None:
-                future.set_result(self.op.parse(min(1, answered.result())))
+                future.cancel()
             else:  # each its own: a traceback grows wherever it is raised
                 future.set_exception(copy.copy(error))
 
@@ -51,24 +52,23 @@ class Joining:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._groups: dict[tuple[Word, ...], _Group] = {}
+        self._groups: dict[tuple[Word, Word], _Group] = {}
 
     def submit(self, op: Op[T]) -> "asyncio.Future[T]":
         """Send an op, together with others of this turn that are alike. See `AsyncConnection`."""
         words, at = op.words, op.stamp_at
-        head = words[:at]
-        group = self._groups.get(head)
+        alike = words[1], words[3]  # the script, and the first of its keys: all are of one queue
+        group = self._groups.get(alike)
         if group is None:
             if not self._groups:
                 self._loop.call_soon(self.flush)
-            group = self._groups[head] = _Group(op)
-        tail = words[at:]
-        group.tail += tail
-        group.size += sum(len(word) for word in tail if isinstance(word, bytes))
+            group = self._groups[alike] = _Group(op)
+        group.tail += words[at:]
+        group.size += len(words[-1])  # type: ignore[arg-type]  # the call: what can be large
         future: asyncio.Future[T] = self._loop.create_future()
         group.futures.append(future)
         if len(group.futures) >= MOST_OPS or group.size >= MOST_BYTES:
-            self._send_group(self._groups.pop(head))
+            self._send_group(self._groups.pop(alike))
         return future
 
     def flush(self) -> None:

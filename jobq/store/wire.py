@@ -53,6 +53,10 @@ class Script:
 
     __slots__ = ("name", "sha", "text")
 
+    name: str
+    text: str
+    sha: str
+
     def __init__(self, name: str) -> None:
         self.name = name
 

@@ -78,7 +78,7 @@ class LoopExecutor:
             loop = self._loop
             if loop is not None:
                 with contextlib.suppress(RuntimeError):  # it has ended
-                    loop.call_soon_threadsafe(self._wake)
+                    loop.call_soon_threadsafe(self.wake)
 
     def settle(self, delivery: Delivery, error: BaseException | None, value: object) -> None:
         """Put what a job came to into the outbox; from any thread."""
@@ -191,7 +191,7 @@ class LoopExecutor:
         self._board.says(WAITING)
         if not self._stopping:
             reading = pump.start_wait(block)
-            reading.add_done_callback(self._wake)
+            reading.add_done_callback(self.wake)
             while not reading.done():
                 await self._idle(pump)
             await pump.woke(reading)
@@ -278,12 +278,13 @@ class LoopExecutor:
         """Wait until something has happened, at most so long."""
         assert self._changed is not None
         assert self._loop is not None
-        alarm = self._loop.call_later(seconds, self._wake)
+        alarm = self._loop.call_later(seconds, self.wake)
         await self._changed.wait()
         alarm.cancel()
         self._changed.clear()
 
-    def _wake(self, _done: object = None) -> None:
+    def wake(self, _done: object = None) -> None:
+        """Look what has happened; on the loop."""
         self._notified = False
         if self._changed is not None:
             self._changed.set()

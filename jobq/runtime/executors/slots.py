@@ -43,6 +43,9 @@ class Host(Protocol):
     def notify(self) -> None:
         """Hear that something has happened; from any thread."""
 
+    def wake(self) -> None:
+        """Hear that something has happened; on the loop."""
+
     def calls_for_trip(self) -> bool:
         """Whether an outcome should be settled now, and not with those that follow."""
 
@@ -234,7 +237,7 @@ class AsyncSlots:
         if self._waiting:
             self._start(self._waiting.popleft())
         if 2 * len(self._waiting) <= self._ahead or self._executor.calls_for_trip():
-            self._executor.notify()
+            self._executor.wake()
 
     async def _attempt(self, delivery: Delivery) -> None:
         running.set(delivery)
