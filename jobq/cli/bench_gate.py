@@ -37,7 +37,7 @@ def hold(path: str) -> None:
 
 def mark(path: str) -> None:
     """Tell the gate when this was called."""
-    now = SystemClock.monotonic()
+    now = SystemClock().monotonic()
     with _visit(path) as visit:
         visit.sendall(_MOMENT.pack(now))
 

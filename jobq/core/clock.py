@@ -1,8 +1,7 @@
 """The one reader of time: everything else in the core takes time as an argument."""
 
 import time
-from collections.abc import Callable
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 
 class Clock(Protocol):
@@ -29,5 +28,10 @@ class SystemClock:
         """Return the wall clock in seconds since 1970."""
         return time.time()
 
-    #: A clock in seconds that never jumps. The function itself: it is called for every job.
-    monotonic: ClassVar[Callable[[], float]] = staticmethod(_monotonic)
+    if TYPE_CHECKING:
+
+        def monotonic(self) -> float:
+            """Return a clock in seconds that never jumps."""
+            ...
+    else:  # the function itself: it is called for every job, and one call more would be felt
+        monotonic = staticmethod(_monotonic)

@@ -82,6 +82,7 @@ class Reaper:
                             in_retries=in_retries,
                             crash=crash,
                             now_ms=now_ms,
+                            certain=False,
                         )
                     )
                 else:

@@ -29,7 +29,14 @@ ERROR: Final = "WorkerDied"
 
 
 def recover(
-    queue: str, consumer: str, held: Held, *, in_retries: bool, crash: str | None, now_ms: int
+    queue: str,
+    consumer: str,
+    held: Held,
+    *,
+    in_retries: bool,
+    crash: str | None,
+    now_ms: int,
+    certain: bool = True,
 ) -> Op[bool] | Op[int]:
     """Return the op that takes one job from a dead worker.
 
@@ -37,6 +44,8 @@ def recover(
         crash: how the process ended, when this job was running in it: that is charged, and the
             job runs alone from now on. None: it was not started; nothing is counted.
         now_ms: milliseconds since 1970.
+        certain: it is known that this job was running. When it is not, the crash counts towards
+            `MAX_CRASHES`, so that poison stops, but uses no attempt: perhaps it never started.
     """
     stream = keys.retries(queue) if in_retries else keys.jobs(queue)
     if not held.fields or len(held.fields) < 2:
@@ -54,7 +63,8 @@ def recover(
         AttemptRecord(number, now_ms, "crashed", failure.error, failure.message)
     )
     if after.crashes < MAX_CRASHES:
-        return settle.retry(attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
+        later = settle.retry if certain else settle.release
+        return later(attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
     since = enqueued_ms(more.get(b"first", held.entry), held.entry)
     reason = f"its worker died {after.crashes} times"
     letter = Letter(reason, failure, number, since, after)
