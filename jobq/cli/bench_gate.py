@@ -32,7 +32,7 @@ def hold(path: str) -> None:
     """Come to the gate, wait to be let go, then tell when that was."""
     with _visit(path) as visit:
         visit.recv(1)
-        visit.sendall(_MOMENT.pack(SystemClock.monotonic()))
+        visit.sendall(_MOMENT.pack(SystemClock().monotonic()))
 
 
 def mark(path: str) -> None:

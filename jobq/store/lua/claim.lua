@@ -12,8 +12,8 @@ ARGV
   4  limit     how many at most
   5  kinds     the letters of what this worker may take
 RETURNS
-  list  ms until the next one is due (-1: none waits), then for each taken:
-        entry, fields, attempt, history or nil
+  list  ms until to look again: 0 when there may be more, else until the next one is due (-1: none
+        will be), then for each taken: entry, fields, attempt, history or nil
 ]]
 local retries, due, group = KEYS[1], KEYS[2], ARGV[1]
 local limit = tonumber(ARGV[4])
@@ -21,27 +21,37 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local taken = { -1 }
 redis.call('HLEN', KEYS[3]) -- a wrong type must fail before the first write
-if limit > 0 then
-  -- 100 more than wanted: what other kinds of worker must take may stand in front.
-  local ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, limit + 100)
-  for _, member in ipairs(ready) do
-    if #taken > limit then break end
-    if string.find(ARGV[5], string.sub(member, 1, 1), 1, true) then
-      local entry = string.sub(member, 2)
-      local held = redis.call('XPENDING', retries, group, entry, entry, 1)
-      redis.call('ZREM', due, member)
-      if #held == 1 and held[1][2] == ARGV[3] then
-        local got = redis.call('XCLAIM', retries, group, ARGV[2], 0, entry)[1]
-        if got then
-          local history = redis.call('HGET', KEYS[3], got[2][1])
-          taken[#taken + 1] = { entry, got[2], held[1][4] + 1, history }
-        else
-          redis.call('XACK', retries, group, entry) -- 6.2 keeps the ids of deleted entries
-        end
-      end
-    end
+local function take(member)
+  local entry = string.sub(member, 2)
+  local held = redis.call('XPENDING', retries, group, entry, entry, 1)
+  redis.call('ZREM', due, member)
+  if #held == 0 or held[1][2] ~= ARGV[3] then return end
+  local got = redis.call('XCLAIM', retries, group, ARGV[2], 0, entry)[1]
+  if got then
+    local history = redis.call('HGET', KEYS[3], got[2][1])
+    taken[#taken + 1] = { entry, got[2], held[1][4] + 1, history }
+  else
+    redis.call('XACK', retries, group, entry) -- 6.2 keeps the ids of deleted entries
   end
 end
-local next = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
-if next[2] then taken[1] = math.max(0, tonumber(next[2]) - now) end
+
+-- What other kinds of worker must take may stand in front: look further only when it does.
+for _, window in ipairs({ limit + 100, 5000 }) do
+  local ready = {}
+  if #taken <= limit then
+    ready = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, window)
+  end
+  for _, member in ipairs(ready) do
+    if #taken > limit then break end
+    if string.find(ARGV[5], string.sub(member, 1, 1), 1, true) then take(member) end
+  end
+  if #ready < window then break end
+end
+if #taken > limit then
+  taken[1] = 0 -- there may be more
+else
+  local next = redis.call('ZRANGEBYSCORE', due, '(' .. string.format('%.0f', now), '+inf',
+    'WITHSCORES', 'LIMIT', 0, 1)
+  if next[2] then taken[1] = tonumber(next[2]) - now end
+end
 return taken

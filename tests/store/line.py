@@ -1,0 +1,239 @@
+"""A queue worked by hand, op by op, and a check that its keys agree with each other."""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeVar
+
+from jobq.store import keys
+from jobq.store.keys import GROUP, PARKED
+from jobq.store.ops import enqueue, fetch, inspect, manage, settle, upkeep
+from jobq.store.ops.settle import Attempt
+from jobq.store.wire import Op
+from tests.support.server import Server
+
+T = TypeVar("T")
+
+WORKER = "w1"
+CALL = b"call of "
+
+
+class Run(Protocol):
+    """Carries an op to Redis and returns its answer."""
+
+    def __call__(self, op: Op[T], /) -> T:
+        """Run it."""
+        ...
+
+
+class Line:
+    """One queue.
+
+    Args:
+        run: what carries its ops.
+        name: of the queue.
+    """
+
+    def __init__(self, run: Run, name: str = "mail") -> None:
+        self.run = run
+        self.name = name
+        self.jobs = keys.jobs(name)
+        self.retries = keys.retries(name)
+
+    def open(self) -> "Line":
+        """Make its groups."""
+        self.run(upkeep.regroup(self.name))
+        return self
+
+    def add(self, *job_ids: str) -> int:
+        """Enqueue calls in one step."""
+        return self.run(
+            enqueue.enqueue_many(self.name, [(one, CALL + one.encode()) for one in job_ids])
+        )
+
+    def read(self, count: int = 1, worker: str = WORKER) -> list[Attempt]:
+        """Take new jobs."""
+        entries = self.run(fetch.read(self.name, worker, count, 0))
+        return [Attempt(self.name, worker, entry, fields[0]) for entry, fields in entries]
+
+    def start(self, job_id: str, worker: str = WORKER) -> Attempt:
+        """Enqueue a call and take it."""
+        self.add(job_id)
+        (attempt,) = self.read(1, worker)
+        assert attempt.job_id == job_id.encode()
+        return attempt
+
+    def settle(
+        self, attempts: Sequence[Attempt], *, held: int = -1, ttl: int = 0, worker: str = WORKER
+    ) -> list[bytes]:
+        """Finish first attempts; the answer is what was no longer owned."""
+        batch = [(one.entry, one.job_id, ttl, b"result of " + one.job_id, 0) for one in attempts]
+        return self.run(settle.settle(self.name, worker, batch, attempts[-1].entry, held=held))
+
+    def fail(
+        self, attempt: Attempt, delay: float = 0.0, kind: str = fetch.ANY, history: bytes = b"h"
+    ) -> bool:
+        """Let another attempt follow."""
+        return self.run(
+            settle.retry(attempt, call_of(attempt), delay=delay, kind=kind, history=history)
+        )
+
+    def release(self, attempt: Attempt, delay: float = 0.0) -> bool:
+        """Give an attempt back, not started."""
+        return self.run(settle.release(attempt, call_of(attempt), delay=delay, kind=fetch.SUSPECT))
+
+    def claim(
+        self, limit: int = 1, worker: str = WORKER, kinds: str = fetch.KINDS
+    ) -> list[Attempt]:
+        """Take retries that are due."""
+        held = self.run(fetch.claim(self.name, worker, limit, kinds)).held
+        return [self._attempt(worker, one) for one in held]
+
+    def finish(self, attempt: Attempt, ttl: int = 0) -> bool:
+        """Finish a later attempt."""
+        return self.run(settle.finish(attempt, ttl, b"result of " + attempt.job_id))
+
+    def bury(self, attempt: Attempt, ttl: int = 0) -> bool:
+        """Send a job to the dead letters."""
+        return self.run(settle.bury(attempt, call_of(attempt), b"letter", ttl, b"failure"))
+
+    def letters(self) -> dict[str, str]:
+        """Return the dead letters: job id → entry."""
+        return {one.job_id: one.entry for one in self.run(inspect.letters(self.name))}
+
+    def cancel(self, job_id: str) -> int:
+        """Cancel a job that waits."""
+        return self.run(manage.cancel(self.name, job_id))
+
+    def revive(self, job_id: str, entry: str) -> bool:
+        """Bring a dead letter back."""
+        return self.run(manage.revive(self.name, job_id, entry, b"old history"))
+
+    def look(self, job_id: str) -> inspect.Seen:
+        """Look at a job."""
+        return self.run(inspect.look(self.name, job_id))
+
+    def count(self) -> inspect.Counted:
+        """Count the jobs."""
+        return self.run(inspect.count(self.name))
+
+    def mine(self, stream: str, worker: str = WORKER) -> list[Attempt]:
+        """Return what a worker holds in a stream."""
+        held = self.run(fetch.mine(self.name, stream, worker))
+        count = stream == self.retries
+        return [self._attempt(worker, one, counted=count) for one in held]
+
+    def _attempt(self, worker: str, held: fetch.Held, *, counted: bool = True) -> Attempt:
+        assert held.fields is not None
+        count = held.count if counted else 0
+        return Attempt(self.name, worker, held.entry, held.fields[0], count)
+
+
+def call_of(attempt: Attempt) -> bytes:
+    """Return the call that `Line.add` gave a job."""
+    return CALL + attempt.job_id
+
+
+def ids(attempts: Sequence[Attempt]) -> list[str]:
+    """Return the ids of the jobs."""
+    return [one.job_id.decode() for one in attempts]
+
+
+def problems(server: Server, queue: str = "mail") -> list[str]:
+    """Tell where the keys of a queue do not agree with each other; empty: nowhere."""
+    streams = {
+        letter: dict(server.cli("XRANGE", key(queue), "-", "+"))
+        for letter, key in (("j", keys.jobs), ("r", keys.retries), ("x", keys.dead))
+    }
+    index = _pairs(server.cli("HGETALL", keys.index(queue)))
+    history = _pairs(server.cli("HGETALL", keys.history(queue)))
+    due = [member.decode() for member in server.cli("ZRANGE", keys.due(queue), 0, -1)]
+    running = pending(server, keys.jobs(queue))
+    later = pending(server, keys.retries(queue))
+    wrong = [
+        f"index says {where} of {job_id}, and there is {streams[where[:1]].get(where[1:].encode())}"
+        for job_id, where in index.items()
+        if (streams[where[:1]].get(where[1:].encode()) or [b""])[0].decode() != job_id
+    ]
+    for letter, owners in (("j", running), ("r", later)):
+        for entry in owners:
+            fields = streams[letter].get(entry.encode())
+            if fields is None:
+                wrong.append(f"{entry} is pending in {letter}, and not there")
+            elif index.get(fields[0].decode()) != letter + entry:
+                wrong.append(f"{entry} is pending in {letter}, and not indexed")
+    times = Counter(member[1:] for member in due)
+    for entry in map(bytes.decode, streams["r"]):
+        owner = later.get(entry)
+        if owner is None:
+            wrong.append(f"{entry} is in retries, and not pending")
+        elif times[entry] != (owner == PARKED):
+            wrong.append(f"{entry} is in due {times[entry]} times, and owned by {owner}")
+    wrong += [f"due has {one}, which is no entry" for one in due if one[1:] not in later]
+    wrong += [
+        f"dead letter {entry} is not indexed"
+        for entry, fields in streams["x"].items()
+        if index.get(fields[0].decode()) != "x" + entry.decode()
+    ]
+    wrong += [
+        f"there is a history of {job_id}, which is not retried"
+        for job_id in history
+        if index.get(job_id, "")[:1] != "r"
+    ]
+    return wrong
+
+
+def pending(server: Server, stream: str) -> dict[str, str]:
+    """Return what is pending in a stream: entry → consumer."""
+    if not server.cli("EXISTS", stream) or not server.cli("XINFO", "GROUPS", stream):
+        return {}
+    rows = server.cli("XPENDING", stream, GROUP, "-", "+", 100_000)
+    return {row[0].decode(): row[1].decode() for row in rows}
+
+
+def delivered(server: Server, stream: str, entry: bytes) -> tuple[str, int]:
+    """Return who has an entry, and its delivery count."""
+    ((_, consumer, _, count),) = server.cli("XPENDING", stream, GROUP, entry, entry, 1)
+    return consumer.decode(), count
+
+
+def steal(server: Server, attempt: Attempt, thief: str = "w2") -> None:
+    """Give an entry to another worker, as the recovery of a lease does."""
+    stream = keys.retries(attempt.queue) if attempt.count else keys.jobs(attempt.queue)
+    assert server.cli("XCLAIM", stream, GROUP, thief, 0, attempt.entry, "JUSTID")
+
+
+def waiting(server: Server, queue: str = "mail") -> list[str]:
+    """Return the ids of what is in the stream of new jobs, in order."""
+    rows = server.cli("XRANGE", keys.jobs(queue), "-", "+")
+    return [fields[0].decode() for _, fields in rows]
+
+
+def everything(server: Server) -> dict[str, Any]:
+    """Return what the server has, to be compared; no idle times, no numbers of lanes."""
+    found: dict[str, Any] = {}
+    for key in sorted(map(bytes.decode, server.cli("KEYS", "*"))):
+        match server.cli("TYPE", key):
+            case b"stream":
+                entries = server.cli("XRANGE", key, "-", "+")
+                found[key] = entries, pending(server, key)
+            case b"hash":
+                found[key] = sorted(_pairs(server.cli("HGETALL", key)).items())
+            case b"zset" if key.endswith(":lanes"):
+                found[key] = server.cli("ZRANGE", key, 0, -1)
+            case b"zset":
+                found[key] = server.cli("ZRANGE", key, 0, -1, "WITHSCORES")
+            case _:
+                found[key] = server.cli("DUMP", key)
+    return found
+
+
+def resent(op: Op[Any], lane: str, seq: int) -> Op[Any]:
+    """Return an op as a connection sends it again."""
+    words = (*op.words[: op.stamp_at], lane, seq, *op.words[op.stamp_at :])
+    return dataclasses.replace(op, words=words, stamp_at=0)
+
+
+def _pairs(flat: list[bytes]) -> dict[str, str]:
+    words = [word.decode() for word in flat]
+    return dict(zip(words[::2], words[1::2], strict=True))
