@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, ca
 
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
-from jobq.client.late import afind_queue, find_queue
+from jobq.client.late import ASKING, load
 from jobq.client.named import NamedCall
 from jobq.client.naming import job_name, plain_function
 from jobq.client.options import AppOptions, CallOptions, JobOptions
@@ -178,13 +178,16 @@ class JobQ:
         """
         check_job_id(job_id)
         return self._handle(
-            job_id, queue if queue is not None else find_queue(self._producer, job_id)
+            job_id, queue if queue is not None else load(ASKING).find_queue(self._producer, job_id)
         )
 
     async def ahandle(self, job_id: str, queue: str | None = None) -> JobHandle[object]:
         """See `handle`."""
         check_job_id(job_id)
-        return self._handle(job_id, queue or await afind_queue(self._producer, job_id))
+        return self._handle(
+            job_id,
+            queue if queue is not None else await load(ASKING).afind_queue(self._producer, job_id),
+        )
 
     @property
     def registry(self) -> Registry:

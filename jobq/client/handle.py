@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-from jobq.client.late import asking
+from jobq.client.late import ASKING, load
 from jobq.client.producer import Producer
 from jobq.core.duration import Duration
 from jobq.core.job import JobState
@@ -105,4 +105,4 @@ class JobHandle(Generic[R]):
         return hash((self.queue, self.id))
 
     def _ask(self) -> "Asking":
-        return asking(self._producer, self.queue, self.id)
+        return cast("Asking", load(ASKING).Asking(self._producer, self.queue, self.id))

@@ -1,9 +1,9 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
 from collections.abc import Awaitable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
-from jobq.client.late import async_side
+from jobq.client.late import ASYNC_SIDE, load
 from jobq.client.where import Where
 from jobq.core.codec import Codec
 from jobq.core.registry import Registry
@@ -43,7 +43,7 @@ class Producer:
     def aio(self) -> "AsyncSide":
         """Redis for event loops; made at first use."""
         if self._aio is None:
-            self._aio = async_side(self._locate)
+            self._aio = cast("AsyncSide", load(ASYNC_SIDE).AsyncSide(self._locate))
         return self._aio
 
     def run(self, queue: str, op: Op[T]) -> T:

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from jobq.client.late import ensure, find_home
+from jobq.client.late import EMBEDDED as SERVER
+from jobq.client.late import load
 from jobq.errors import ConfigError
 from jobq.store.address import FORMS, parse_url
 
@@ -42,14 +43,14 @@ class Where:
             return url
         from urllib.parse import quote  # noqa: PLC0415  3 ms, at the first connect
 
-        return f"unix://{quote(str(ensure(_home(url))))}"
+        return f"unix://{quote(str(load(SERVER).ensure(_home(url))))}"
 
     def safe_url(self) -> str:
         """Return where it is, for people. See `jobq.core.ports.Application`."""
         url = self._known()
         if not url.startswith(EMBEDDED):
             return parse_url(url).safe
-        return f"{EMBEDDED}//{_home(url) or find_home()}"
+        return f"{EMBEDDED}//{_home(url) or load(SERVER).find_home()}"
 
     def forget(self) -> None:
         """Ask JOBQ_REDIS_URL again at the next use."""

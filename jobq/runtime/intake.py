@@ -115,6 +115,19 @@ class Intake:
                 self.waiting.append((queue, one.entry, one.fields, one.count, one.history, place))
         return len(held)
 
+    def adopt(self, queue: str, held: Sequence[fetch.Held], *, in_retries: bool) -> None:
+        """Hold what is pending for this worker and not in its hands: replies that were lost."""
+        # What stands on the board is held, also what another thread is settling just now.
+        known = self._board.entries()
+        lost = [one for one in held if one.entry not in known]
+        if not lost:
+            return
+        log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
+        if in_retries:
+            self.hold(queue, lost)
+        else:
+            self.new(queue, [[one.entry, one.fields] for one in lost])
+
     def block(self, *, idle: bool = True) -> float:
         """Return how long a read may wait now, in seconds: never past the next retry."""
         # What is due and was not taken is not for us: who may take it will be woken.

@@ -145,20 +145,9 @@ class Link:
         self._lost = False
 
     def _adopt(self, queue: str) -> None:
-        """Hold what is pending for this worker and not in its hands: replies that were lost."""
-        # What stands on the board is held, also what the other thread is settling just now.
-        known = self._board.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
-            (held,) = self._connection.exchange(
-                [fetch.mine(queue, stream, self._consumer, count=CAPACITY)]
-            )
+            op = fetch.mine(queue, stream, self._consumer, count=CAPACITY)
+            (held,) = self._connection.exchange([op])
             if isinstance(held, StoreError):
                 raise held
-            lost = [one for one in held if one.entry not in known]
-            if not lost:
-                continue
-            log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
-            if stream == keys.retries(queue):
-                self._intake.hold(queue, lost)
-            else:
-                self._intake.new(queue, [[one.entry, one.fields] for one in lost])
+            self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))

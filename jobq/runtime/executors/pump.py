@@ -178,14 +178,6 @@ class Pump:
             await self._adopt(line.queue)
 
     async def _adopt(self, queue: str) -> None:
-        known = self._board.entries()
         for stream in (keys.jobs(queue), keys.retries(queue)):
             held = await self._talk.run(fetch.mine(queue, stream, self._consumer, count=CAPACITY))
-            lost = [one for one in held if one.entry not in known]
-            if not lost:
-                continue
-            log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
-            if stream == keys.retries(queue):
-                self._intake.hold(queue, lost)
-            else:
-                self._intake.new(queue, [[one.entry, one.fields] for one in lost])
+            self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
