@@ -177,17 +177,16 @@ class JobQ:
             StoreError: Redis refused, or cannot be reached.
         """
         check_job_id(job_id)
-        return self._handle(
-            job_id, queue if queue is not None else load(ASKING).find_queue(self._producer, job_id)
-        )
+        if queue is None:
+            queue = cast("str", load(ASKING).find_queue(self._producer, job_id))
+        return self._handle(job_id, queue)
 
     async def ahandle(self, job_id: str, queue: str | None = None) -> JobHandle[object]:
         """See `handle`."""
         check_job_id(job_id)
-        return self._handle(
-            job_id,
-            queue if queue is not None else await load(ASKING).afind_queue(self._producer, job_id),
-        )
+        if queue is None:
+            queue = cast("str", await load(ASKING).afind_queue(self._producer, job_id))
+        return self._handle(job_id, queue)
 
     @property
     def registry(self) -> Registry:
