@@ -1,10 +1,10 @@
 """The jobs of the demo in Redis: enqueued, counted, looked at in the end, and removed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from jobq.cli.demo_jobs import KINDS, Kind, calls, define
 from jobq.client.app import JobQ
@@ -13,22 +13,9 @@ from jobq.client.rows import LetterRow
 from jobq.core import result
 from jobq.core.job import JobState
 from jobq.errors import StoreError
-from jobq.store import keys
 from jobq.store.connection import Connection
-from jobq.store.ops import inspect, upkeep
+from jobq.store.ops import inspect, manage, upkeep
 from jobq.store.wire import Op
-
-#: Every key of a queue but its results.
-_KEYS: Final[Sequence[Callable[[str], str]]] = (
-    keys.jobs,
-    keys.retries,
-    keys.dead,
-    keys.due,
-    keys.index,
-    keys.history,
-    keys.lanes,
-    keys.meta,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +151,7 @@ class Stage:
         removals: list[Op[Any]] = [upkeep.leave(worker)]
         for kind in KINDS:
             queue = self.queue(kind.name)
-            results = (keys.result(queue, job_id) for job_id in self.ids.get(kind.name, ()))
-            named = [key(queue) for key in _KEYS]
-            removals += [
-                Op(("DEL", *named, *results), int),
-                Op(("SREM", keys.QUEUES, queue), int),
-            ]
+            removals += manage.remove_queue(queue, self.ids.get(kind.name, ()))
         self._exchange(removals)
 
     def close(self) -> None:

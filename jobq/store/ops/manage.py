@@ -1,5 +1,7 @@
 """Ops of a person at the desk: cancel a job, bring a dead letter back, remove one."""
 
+from collections.abc import Iterable
+
 from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
@@ -45,9 +47,13 @@ def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
     return call(_PURGE, every, (job_id, entry), bool)
 
 
-def remove_queue(queue: str) -> list[Op[None]]:
-    """Remove a queue with everything in it; results end by themselves."""
+def remove_queue(queue: str, job_ids: Iterable[str] = ()) -> list[Op[None]]:
+    """Remove a queue with everything in it, and the results of these jobs.
+
+    Results of others end by themselves.
+    """
+    results = [keys.result(queue, job_id) for job_id in job_ids]
     return [
-        Op(("DEL", *keys.of_queue(queue)), nothing),
+        Op(("DEL", *keys.of_queue(queue), *results), nothing),
         Op(("SREM", keys.QUEUES, queue), nothing),
     ]
