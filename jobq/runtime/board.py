@@ -9,12 +9,16 @@ the reader to look again (a seqlock).
 import mmap
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 #: Entries that a worker can hold: several times what it ever fetches.
 CAPACITY: Final = 4096
+
+#: Times that a reader looks for a board that nobody is writing on: 100 ms, most of it asleep.
+_LOOKS: Final = 200
 
 #: Queues that fit in the byte that says which.
 MOST_QUEUES: Final = 256
@@ -159,11 +163,13 @@ class Board:
         A worker that died in the middle of a write had not started what it was writing, so the
         last look is taken for what it is.
         """
-        for _ in range(1000):
+        for look in range(_LOOKS):
             before = self._words[_VERSION]
             places = self._read()
             if before % 2 == 0 and self._words[_VERSION] == before:
                 return places
+            if look > 10:  # the writer has lost its core in the middle of a write: give it ours
+                time.sleep(0.0005)
         return places
 
     def _read(self) -> list[Place]:

@@ -96,7 +96,6 @@ class Intake:
         """Hold entries of ``jobs``."""
         number = self._by_queue[queue].number
         places = self._board.hold([entry[0] for entry in entries], number, retries=False)
-        self._outbox.newest[queue] = entries[-1][0]
         self._outbox.held[queue] += len(entries)
         self.waiting.extend(
             [

@@ -50,8 +50,6 @@ class Outbox:
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
         self.refused = False
-        #: The last entry of ``jobs`` that this worker was given, of each queue.
-        self.newest: dict[str, bytes] = {}
         #: How many entries of ``jobs`` this worker holds, of each queue.
         self.held: dict[str, int] = dict.fromkeys(queues, 0)
 
@@ -76,10 +74,9 @@ class Outbox:
             while done:
                 batch = _pop(done, MOST)
                 posting.groups.append((queue, batch))
-                newest = self.newest.get(queue) or batch[-1][0]
                 # After a cut Redis may know more, or less, than we do.
                 held = self.held[queue] if alone and not self._resent else -1
-                posting.ops.append(settle.settle(queue, self._consumer, batch, newest, held=held))
+                posting.ops.append(settle.settle(queue, self._consumer, batch, held=held))
                 alone = False
         posting.others = _pop(self._others, MOST)
         posting.ops += [op for op, _ in posting.others]

@@ -34,6 +34,9 @@ SHORT_LIFE: Final = 1.0
 #: Seconds before a worker that died at once is started again: doubled each time, up to the last.
 RESTART: Final = (0.5, 30.0)
 
+#: Workers that may die at once in a job, one after the other, before the next one has to wait.
+SPARED: Final = 20
+
 #: Exit codes after a second signal cut work short, by the convention of shells: 128 + signal.
 CUT_SHORT: Final = 128
 
@@ -67,7 +70,7 @@ class Supervisor:
         self._children: dict[int, Child] = {}
         self._upkeep: Upkeep | None = None
         self._signals: list[int] = []
-        self._failed_starts = 0
+        self._short_lives = 0
         self._restarts: list[tuple[float, int]] = []
         self._handled = 0
         self._code = 0
@@ -199,11 +202,17 @@ class Supervisor:
     def _restart_at(self, child: Child) -> float:
         now = self._clock.monotonic()
         if now - child.born > SHORT_LIFE:
-            self._failed_starts = 0
+            self._short_lives = 0
             return now
+        # What died in a job will not run that one again, and the jobs behind it need not wait. But
+        # a library that is broken for all jobs must not burn through the queue.
+        spared = SPARED if child.board.running else 0
         least, most = RESTART
-        pause = min(most, least * 2.0**self._failed_starts)
-        self._failed_starts += 1
+        pauses = self._short_lives - spared
+        self._short_lives += 1
+        if pauses < 0:
+            return now
+        pause = min(most, least * 2.0**pauses)
         log.error("worker died at once: starting the next one in %.1f s", pause)
         return now + pause
 

@@ -72,7 +72,7 @@ class Undertaker:
         attempt, _ = self.start(queue)
         kept = result.SUCCEEDED_HEAD + self.codec.encode_value(value)
         done = (attempt.entry, attempt.job_id, 60_000, kept, 0)
-        assert self.store.run(settle.settle(queue, "w1", [done], attempt.entry)) == []
+        assert self.store.run(settle.settle(queue, "w1", [done])) == []
 
     def bury(self, letter: Letter | bytes | None = None, queue: str = "mail") -> None:
         """Take the next new job, and bury it."""

@@ -55,7 +55,7 @@ class Hand:
     def finish(self, taken: Taken, blob: bytes, ttl: int = 60_000) -> None:
         """Finish a job with these bytes as its result."""
         done = (taken.entry, taken.job_id.encode(), ttl, blob, 0)
-        lost = self.store.run(settle.settle(taken.queue, CONSUMER, [done], taken.entry))
+        lost = self.store.run(settle.settle(taken.queue, CONSUMER, [done]))
         assert lost == []
 
     def bury(self, taken: Taken, failure: Failure, attempts: int = 1, ttl: int = 60_000) -> None:

@@ -68,7 +68,7 @@ class Line:
     ) -> list[bytes]:
         """Finish first attempts; the answer is what was no longer owned."""
         batch = [(one.entry, one.job_id, ttl, b"result of " + one.job_id, 0) for one in attempts]
-        return self.run(settle.settle(self.name, worker, batch, attempts[-1].entry, held=held))
+        return self.run(settle.settle(self.name, worker, batch, held=held))
 
     def fail(
         self, attempt: Attempt, delay: float = 0.0, kind: str = fetch.ANY, history: bytes = b"h"

@@ -129,9 +129,21 @@ def test_a_worker_that_still_has_some_of_before_trims_nothing_unfinished(
     (a,) = line.read(1)
     assert a.job_id == b"a"
     batch = [(one.entry, one.job_id, 0, b"", 0) for one in (a, before[2])]
-    assert line.run(settle.settle("mail", WORKER, batch, a.entry)) == [before[2].entry]
+    assert line.run(settle.settle("mail", WORKER, batch)) == [before[2].entry]
     assert ids(line.read(5)) == ["b", "c"]
     assert pending(server, line.jobs).keys() == {one.entry.decode() for one in before[1:]}
+    assert problems(server) == []
+
+
+def test_what_an_earlier_group_had_delivered_is_not_trimmed(line: Line, server: Server) -> None:
+    """A worker finishes all that is pending in the new group; the rest is still to come again."""
+    line.add("a", "b", "c")
+    line.read(3)
+    destroy(server, line.jobs)
+    line.run(upkeep.regroup("mail"))
+    (a,) = line.read(1)
+    assert line.run(settle.settle("mail", WORKER, [(a.entry, a.job_id, 0, b"", 0)], held=1)) == []
+    assert ids(line.read(5)) == ["b", "c"]
     assert problems(server) == []
 
 

@@ -92,7 +92,7 @@ def test_results_have_their_own_time_to_live(line: Line, server: Server) -> None
             line.read(4), (60_000, 0, 5_000, 1), (b"A", b"B", b"", b"D"), strict=True
         )
     ]
-    assert line.run(settle.settle("mail", WORKER, batch, batch[-1][0])) == []
+    assert line.run(settle.settle("mail", WORKER, batch)) == []
     assert server.cli("GET", keys.result("mail", "a")) == b"A"
     assert 5_000 < server.cli("PTTL", keys.result("mail", "a")) <= 60_000
     assert server.cli("EXISTS", keys.result("mail", "b")) == 0

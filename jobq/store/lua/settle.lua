@@ -9,15 +9,14 @@ KEYS
 ARGV
   1  group     the consumer group
   2  consumer  the worker that ran them
-  3  floor     everything below this entry was delivered, to anybody, before now
-  4  linger    finished entries that may stay in the stream before a batch deletes itself
-  5  held      how many entries of the stream the worker holds; -1: it cannot tell
-  6  n         how many entries
-  7… n entries, n job ids, then for each result: its place in the batch, TTL in ms, value
+  3  linger    finished entries that may stay in the stream before a batch deletes itself
+  4  held      how many entries of the stream the worker holds; -1: it cannot tell
+  5  n         how many entries
+  6… n entries, n job ids, then for each result: its place in the batch, TTL in ms, value
 RETURNS
   list  the entries that the worker no longer owns; nothing was done for them
 ]]
-local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[6])
+local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[5])
 local lost = {}
 local owned, done
 local before = redis.call('XPENDING', jobs, group)
@@ -29,13 +28,13 @@ for _, consumer in ipairs(before[4] or {}) do
 end
 -- An entry leaves the pending list only when it is finished or taken over: if as many are there
 -- as the worker holds, they are the same, and the walk through them is saved.
-if count ~= ARGV[5] then
+if count ~= ARGV[4] then
   owned = {}
   for _, held in ipairs(redis.call('XPENDING', jobs, group, '-', '+', 1000000, ARGV[2])) do
     owned[held[1]] = true
   end
   local mine, ids = {}, {}
-  for i = 7, 6 + n do
+  for i = 6, 5 + n do
     if owned[ARGV[i]] then
       mine[#mine + 1], ids[#ids + 1] = ARGV[i], ARGV[i + n]
     else
@@ -46,24 +45,36 @@ if count ~= ARGV[5] then
   done = redis.call('XACK', jobs, group, unpack(mine))
   redis.call('HDEL', KEYS[2], unpack(ids))
 else
-  done = redis.call('XACK', jobs, group, unpack(ARGV, 7, 6 + n))
-  redis.call('HDEL', KEYS[2], unpack(ARGV, 7 + n, 6 + 2 * n))
+  done = redis.call('XACK', jobs, group, unpack(ARGV, 6, 5 + n))
+  redis.call('HDEL', KEYS[2], unpack(ARGV, 6 + n, 5 + 2 * n))
 end
-local at = 7 + 2 * n
+local at = 6 + 2 * n
 for k = 4, #KEYS do
-  if not owned or owned[ARGV[6 + tonumber(ARGV[at])]] then
+  if not owned or owned[ARGV[5 + tonumber(ARGV[at])]] then
     redis.call('SET', KEYS[k], ARGV[at + 2], 'PX', ARGV[at + 1])
   end
   at = at + 3
 end
 redis.call('HINCRBY', KEYS[3], 'succeeded', done)
 if before[1] == done then
-  redis.call('XTRIM', jobs, 'MINID', ARGV[3])
+  -- Nothing is pending: all that this group has delivered is finished. What an earlier group had
+  -- delivered may lie beyond, and is still to come.
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', jobs)) do
+    local name, last
+    for i = 1, #info, 2 do
+      if info[i] == 'name' then name = info[i + 1] end
+      if info[i] == 'last-delivered-id' then last = info[i + 1] end
+    end
+    if name == group then
+      local ms, seq = string.match(last, '(%d+)-(%d+)')
+      redis.call('XTRIM', jobs, 'MINID', ms .. '-' .. string.format('%.0f', seq + 1))
+    end
+  end
   return lost
 end
 -- An old pending entry holds the trim back: past the limit, pay for XDEL (2 to 8 us an entry).
-if redis.call('XLEN', jobs) > redis.call('HLEN', KEYS[2]) + tonumber(ARGV[4]) then
-  for i = 7, 6 + n do
+if redis.call('XLEN', jobs) > redis.call('HLEN', KEYS[2]) + tonumber(ARGV[3]) then
+  for i = 6, 5 + n do
     if not owned or owned[ARGV[i]] then redis.call('XDEL', jobs, ARGV[i]) end
   end
 end

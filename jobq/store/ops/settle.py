@@ -47,19 +47,16 @@ class Attempt:
 Done = tuple[bytes, bytes, int, bytes, int]
 
 
-def settle(
-    queue: str, consumer: str, batch: Sequence[Done], newest: bytes, *, held: int = -1
-) -> Op[list[bytes]]:
+def settle(queue: str, consumer: str, batch: Sequence[Done], *, held: int = -1) -> Op[list[bytes]]:
     """Finish first attempts that succeeded; the answer is what the worker no longer owned.
 
     Args:
-        newest: the last entry of ``jobs`` that this worker was given.
         held: how many entries of ``jobs`` it holds, as Redis should know it when this runs;
             -1: it cannot tell, and each one is looked up.
     """
     stored = [(at, done) for at, done in enumerate(batch, 1) if done[2] > 0]
     results = [keys.result(queue, done[1].decode()) for _, done in stored]
-    args: list[Word] = [GROUP, consumer, _after(newest), LINGER, held, len(batch)]
+    args: list[Word] = [GROUP, consumer, LINGER, held, len(batch)]
     args += [done[0] for done in batch]
     args += [done[1] for done in batch]
     for at, done in stored:
@@ -142,8 +139,3 @@ def _later(
     later = (keys.retries(queue), keys.due(queue), keys.history(queue), keys.meta(queue))
     words = (GROUP, consumer, PARKED, entry, count, used, ms, kind, job_id, history)
     return call(_PARK, later, words, bool)
-
-
-def _after(entry: bytes) -> str:
-    ms, seq = entry.split(b"-")
-    return f"{ms.decode()}-{int(seq) + 1}"
