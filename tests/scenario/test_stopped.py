@@ -35,11 +35,10 @@ def test_a_stop_in_the_middle_loses_and_repeats_nothing(ground: Ground, kind: st
     ground.put(f"jobs.{kind}", [(n,) for n in range(MANY)])
     ground.put("jobs.slow", [(n, 1.0) for n in range(2)], queue="slow")
     first = ground.worker("-q", "slow", "-q", "default", processes=2)
-    ground.wait_traced("ran", MANY // 10)
+    ground.wait_traced("ran", 1)
     first.terminate()
     assert first.wait(PATIENCE) == 0
-    left = ground.left()
-    assert left > MANY // 10, "it was stopped too late to prove anything"
+    assert ground.left(), "it was stopped too late to prove anything"
     assert ground.pending("jobs") == [], "what was not started was given back"
 
     ground.burst("--processes", "2", "-q", "slow", "-q", "default")

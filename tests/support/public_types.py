@@ -1,4 +1,4 @@
-"""Ask pyright whether every type of the public API is known: `python tests/support/public_types.py`.
+"""Ask pyright whether each type of the public API is known: run it as a script, in tox -e types.
 
 Users see the client and the core: what is in the other packages is ours alone.
 """
