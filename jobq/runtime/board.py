@@ -7,7 +7,6 @@ the reader to look again (a seqlock).
 """
 
 import mmap
-import struct
 import threading
 import time
 from collections.abc import Sequence
@@ -165,27 +164,31 @@ class Board:
         """
         for look in range(_LOOKS):
             before = self._words[_VERSION]
-            places = self._read()
+            copy = self._copy()  # quickly: what is read from it then no longer changes
             if before % 2 == 0 and self._words[_VERSION] == before:
-                return places
+                break
             if look > 10:  # the writer has lost its core in the middle of a write: give it ours
                 time.sleep(0.0005)
-        return places
+        return _places(*copy)
 
-    def _read(self) -> list[Place]:
-        places = []
-        current = self._words[_CURRENT] - 1
-        for at in range(min(self._words[_COUNT], CAPACITY)):
-            flags = self._bytes[_FLAGS + at]
-            if flags & _USED:
-                start = _IDS + at * _ID
-                (entry,) = struct.unpack_from(f"{_ID}s", self._bytes, start)
-                places.append(
-                    Place(
-                        entry.rstrip().decode("ascii", "replace"),
-                        self._bytes[_QUEUES + at],
-                        bool(flags & _RETRIES),
-                        bool(flags & _STARTED) or at == current,
-                    )
-                )
-        return places
+    def _copy(self) -> tuple[bytes, bytes, bytes, int]:
+        count = min(self._words[_COUNT], CAPACITY)
+        return (
+            bytes(self._bytes[_FLAGS : _FLAGS + count]),
+            bytes(self._bytes[_QUEUES : _QUEUES + count]),
+            bytes(self._bytes[_IDS : _IDS + count * _ID]),
+            self._words[_CURRENT] - 1,
+        )
+
+
+def _places(flags: bytes, queues: bytes, ids: bytes, current: int) -> list[Place]:
+    return [
+        Place(
+            ids[at * _ID : (at + 1) * _ID].rstrip().decode("ascii", "replace"),
+            queues[at],
+            bool(flag & _RETRIES),
+            bool(flag & _STARTED) or at == current,
+        )
+        for at, flag in enumerate(flags)
+        if flag & _USED
+    ]

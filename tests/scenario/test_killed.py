@@ -130,6 +130,7 @@ def test_everything_killed_at_once(ground: Ground) -> None:
     assert ground.dead() == []
 
 
+@pytest.mark.slow
 def test_everything_killed_at_once_uses_up_no_attempt(ground: Ground) -> None:
     """Nobody knows which jobs had been started: those that may run once only run all the same."""
     ground.write("@app.job(retries=0)\ndef once(n):\n    trace('ran', n)\n")
@@ -201,6 +202,7 @@ async def asynchronous(): begin(); await asyncio.sleep(2); return say("ended")
         assert child.wait() == 0
 
 
+@pytest.mark.slow
 def test_a_frozen_host_goes_on_with_new_jobs(ground: Ground) -> None:
     ground.write(COMMON)
     first = ground.worker("--lease", "1")

@@ -308,6 +308,7 @@ def test_an_idle_worker_is_quiet(ground: Ground, kind: str) -> None:
     assert max(used) < 0.1
 
 
+@pytest.mark.slow
 def test_a_replica_refuses_for_a_while(start_server: StartServer, make_ground: MakeGround) -> None:
     """A master that becomes a replica: one line, and all goes on when it is a master again."""
     ground = make_ground(start_server())

@@ -161,6 +161,7 @@ def test_a_stop_while_redis_is_away(ground: Ground, proxy: Proxy, kind: str) -> 
     assert worker.wait(8) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=SLOW)])
 def test_a_stop_while_redis_refuses_to_settle(
     start_server: StartServer, make_ground: MakeGround, kind: str
