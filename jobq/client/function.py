@@ -46,7 +46,8 @@ class JobCall(Generic[P, R]):
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """See `delay`."""
         sending = self._sending
-        job_id = await sending.aenqueue(args, kwargs)
+        job_id, op = sending.prepare(args, kwargs)
+        sending.check(job_id, await sending.producer.arun(sending.queue, op))
         return JobHandle(sending.producer, sending.queue, job_id, self._build)
 
     def map(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:

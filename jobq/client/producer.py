@@ -1,6 +1,6 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from jobq.client.late import ASYNC_SIDE, load
@@ -52,10 +52,9 @@ class Producer:
             self._register(queue)
         return self.store.run(op)
 
-    def run_each(self, queue: str, ops: Sequence[Op[T]]) -> Iterator[T]:
+    def run_each(self, queue: str, ops: Iterable[Op[T]]) -> Iterator[T]:
         """Run ops that add to a queue, one after the other. See `run`."""
-        if ops:
-            self._register(queue)
+        self._register(queue)
         return self.store.run_each(ops)
 
     def arun(self, queue: str, op: Op[T]) -> Awaitable[T]:

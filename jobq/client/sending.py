@@ -1,11 +1,12 @@
 """How calls become jobs: checked, encoded, named; the same for one and many, sync and async."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
 from jobq.client.producer import Producer
 from jobq.client.shape import Shape
+from jobq.core.bounds import is_sure
 from jobq.core.ids import make_job_id
 from jobq.core.options import CALL_OPTIONS, UNSET, parse_options, to_headers
 from jobq.errors import ArgumentError, DuplicateJob, EnqueueError, OptionError, StoreError
@@ -62,45 +63,42 @@ class Sending:
 
     def enqueue(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
         """Enqueue one call and return the id of its job. See `JobFunction.delay`."""
-        job_id, op = self._prepare(args, kwargs)
-        self._check(job_id, self.producer.run(self.queue, op))
+        job_id, op = self.prepare(args, kwargs)
+        self.check(job_id, self.producer.run(self.queue, op))
         return job_id
 
     async def aenqueue(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
         """See `enqueue`."""
-        job_id, op = self._prepare(args, kwargs)
-        self._check(job_id, await self.producer.arun(self.queue, op))
+        job_id, op = self.prepare(args, kwargs)
+        self.check(job_id, await self.producer.arun(self.queue, op))
         return job_id
 
     def enqueue_each(self, calls: Iterable[Arguments]) -> list[str]:
         """Enqueue calls in chunks and return the ids of their jobs. See `JobFunction.map`."""
-        ready = self._prepare_each(calls)
-        chunks = list(_chunks(ready))
-        sent = 0
+        batch = self._check_each(calls)
         try:
-            ops = [enqueue_many(self.queue, chunk) for chunk in chunks]
-            answers = self.producer.run_each(self.queue, ops)
-            for chunk, _ in zip(chunks, answers, strict=True):
-                sent += len(chunk)
+            if batch.checked:
+                for _ in self.producer.run_each(self.queue, self._ops(batch)):
+                    batch.sent += 1
         except StoreError as error:
-            error.add_note(_half_way(sent, len(ready)))
+            error.add_note(batch.half_way())
             raise
-        return [job_id for job_id, _ in ready]
+        return batch.ids
 
     async def aenqueue_each(self, calls: Iterable[Arguments]) -> list[str]:
         """See `enqueue_each`."""
-        ready = self._prepare_each(calls)
-        sent = 0
+        batch = self._check_each(calls)
         try:
-            for chunk in _chunks(ready):
-                await self.producer.arun(self.queue, enqueue_many(self.queue, chunk))
-                sent += len(chunk)
+            for op in self._ops(batch):
+                await self.producer.arun(self.queue, op)
+                batch.sent += 1
         except StoreError as error:
-            error.add_note(_half_way(sent, len(ready)))
+            error.add_note(batch.half_way())
             raise
-        return [job_id for job_id, _ in ready]
+        return batch.ids
 
-    def _prepare(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[int]]:
+    def prepare(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[int]]:
+        """Return the id of a job and the op that adds it."""
         blob = self._encode(args, kwargs)
         if self.job_id is not None:
             # A bool is an int, which Op cannot know.
@@ -109,25 +107,52 @@ class Sending:
         job_id = make_job_id()
         return job_id, enqueue(self.queue, job_id, blob)
 
-    def _check(self, job_id: str, answer: int) -> None:
+    def check(self, job_id: str, answer: int) -> None:
+        """Read what `prepare`'s op came to.
+
+        Raises:
+            DuplicateJob: the caller's own id is taken.
+        """
         # Without an id of the caller's own, 0 says that a resend had arrived before.
         if self.job_id is not None and not answer:
             raise DuplicateJob(job_id)
 
-    def _prepare_each(self, calls: Iterable[Arguments]) -> list[_Ready]:
+    def _check_each(self, calls: Iterable[Arguments]) -> "_Batch":
         if self.job_id is not None:
             raise OptionError(
                 f"{self.name}.map(): option 'job_id' belongs to a single call; use .delay()"
             )
-        ready: list[_Ready] = []
+        batch = _Batch()
+        checked = batch.checked
+        check = None if self.shape is None else self.shape.check
         try:
             for arguments in calls:
                 args, kwargs = _taken_apart(arguments)
-                ready.append((make_job_id(), self._encode(args, kwargs)))
+                if is_sure(args, kwargs):  # can be encoded while Redis adds those before it
+                    if check is not None:
+                        check(args, kwargs)
+                    checked.append((args, kwargs, None))
+                else:
+                    checked.append((args, kwargs, self._encode(args, kwargs)))
         except EnqueueError as error:
-            error.args = (f"map(): calls[{len(ready)}]: {error}",)
+            error.args = (f"map(): calls[{len(checked)}]: {error}",)
             raise
-        return ready
+        return batch
+
+    def _ops(self, batch: "_Batch") -> Iterator[Op[int]]:
+        """Make the ops of a batch, each when it is asked for."""
+        encode, name, headers = self.producer.codec.encode_call, self.name, self.headers
+        ready: list[_Ready] = []
+        size = 0
+        for args, kwargs, known in batch.checked:
+            blob = encode(name, args, kwargs, headers) if known is None else known
+            if len(ready) == MOST_CALLS or (size + len(blob) > MOST_BYTES and ready):
+                yield enqueue_many(self.queue, batch.add(ready))
+                ready, size = [], 0
+            ready.append((make_job_id(), blob))
+            size += len(blob)
+        if ready:
+            yield enqueue_many(self.queue, batch.add(ready))
 
     def _encode(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> bytes:
         shape = self.shape
@@ -150,17 +175,26 @@ def _taken_apart(arguments: object) -> tuple[tuple[object, ...], Mapping[str, ob
     )
 
 
-def _chunks(ready: Sequence[_Ready]) -> Iterator[Sequence[_Ready]]:
-    """Cut what is ready into round trips."""
-    start = size = 0
-    for at, (_, blob) in enumerate(ready):
-        if at - start == MOST_CALLS or (size + len(blob) > MOST_BYTES and at > start):
-            yield ready[start:at]
-            start, size = at, 0
-        size += len(blob)
-    if start < len(ready):
-        yield ready[start:]
+class _Batch:
+    """The calls of one map(): checked, then made into jobs chunk by chunk."""
 
+    __slots__ = ("_sizes", "checked", "ids", "sent")
 
-def _half_way(sent: int, total: int) -> str:
-    return f"map(): {sent} of {total} jobs were enqueued before that"
+    def __init__(self) -> None:
+        #: The arguments of each call, and its bytes where they had to be made to be sure.
+        self.checked: list[tuple[tuple[object, ...], Mapping[str, object], bytes | None]] = []
+        self.ids: list[str] = []
+        #: How many chunks are in Redis.
+        self.sent = 0
+        self._sizes: list[int] = []
+
+    def add(self, chunk: list[_Ready]) -> list[_Ready]:
+        """Take note of a chunk that is about to be sent."""
+        self.ids += [job_id for job_id, _ in chunk]
+        self._sizes.append(len(chunk))
+        return chunk
+
+    def half_way(self) -> str:
+        """Say how far it got."""
+        done = sum(self._sizes[: self.sent])
+        return f"map(): {done} of {len(self.checked)} jobs were enqueued before that"

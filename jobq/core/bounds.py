@@ -3,7 +3,7 @@
 It is all loops, level by level, and no recursion: nothing that is nested deep can end it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final, cast
 
@@ -21,6 +21,10 @@ MAX_DEPTH: Final = 32
 SCAN_FROM: Final = 4096
 #: How much of a blob is looked at for the name of its job.
 _HEAD_BYTES: Final = 2048
+#: What `is_sure` is sure of: 2 times 50 texts of 1,000 characters are 400 KB at most.
+_SURE_ARGUMENTS: Final = 50
+_SURE_LENGTH: Final = 1000
+_SURE_INT: Final = 1 << 63
 
 
 def is_plain(args: Iterable[object], kwargs: Mapping[str, object]) -> bool:
@@ -35,6 +39,26 @@ def is_plain(args: Iterable[object], kwargs: Mapping[str, object]) -> bool:
             return True
         level = _below(level)
     return False
+
+
+def is_sure(args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+    """Tell, cheaply, whether a call can be encoded whatever else it holds: few and small atoms.
+
+    False says nothing: encoding it will tell.
+    """
+    if len(args) > _SURE_ARGUMENTS or len(kwargs) > _SURE_ARGUMENTS or type(kwargs) is not dict:
+        return False
+    for value in (*args, *kwargs.values()) if kwargs else args:
+        kind = type(value)
+        if kind is int:
+            if not -_SURE_INT < value < _SURE_INT:  # type: ignore[operator]
+                return False
+        elif kind is str or kind is bytes:
+            if len(value) > _SURE_LENGTH:  # type: ignore[arg-type]
+                return False
+        elif value is not None and kind is not bool and kind is not float:
+            return False
+    return True
 
 
 def _below(level: list[object]) -> list[object] | None:

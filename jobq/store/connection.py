@@ -6,13 +6,14 @@ Guarantees:
 """
 
 import contextlib
+import itertools
 import os
 import random
 import socket
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import hiredis
@@ -188,23 +189,25 @@ class Connection:
         return _given(answer)  # type: ignore[no-any-return]
 
     def run_each(
-        self, ops: Sequence[Op[T]], *, patience: float = PATIENCE, clock: Clock = SystemClock()
+        self, ops: Iterable[Op[T]], *, patience: float = PATIENCE, clock: Clock = SystemClock()
     ) -> Iterator[T]:
-        """Run ops in order and give their answers; one is on its way while Redis does another.
+        """Run ops in order and give their answers; while Redis does one, the next one is made.
 
         Raises:
             StoreError: Redis refused one, or cannot be reached; the one after it may have been
                 executed too.
         """
-        for op in ops[:1]:  # connects, and teaches the script
+        left = iter(ops)
+        for op in itertools.islice(left, 1):  # connects, and teaches the script
             yield self.run(op, patience=patience, clock=clock)
-        left = deque(ops[1:])
         flying: deque[tuple[Op[T], tuple[Word, ...]]] = deque()
-        while left or flying:
+        while True:
             try:
-                while left and len(flying) < _AT_ONCE:
-                    flying.append((left[0], self.lane.stamp(left.popleft())))
-                    self._send([flying[-1][1]], flying[-1][0].block)
+                for op in itertools.islice(left, _AT_ONCE - len(flying)):
+                    flying.append((op, self.lane.stamp(op)))
+                    self._send([flying[-1][1]], op.block)
+                if not flying:
+                    return
                 (reply,) = self._receive(1)
                 self._owed = len(flying) - 1
             except StoreUnavailable:  # again, in the same order, under the same numbers

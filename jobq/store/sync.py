@@ -4,7 +4,7 @@ import contextlib
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from jobq.store.connect import Locate
@@ -40,7 +40,7 @@ class Store:
         finally:
             self._idle.append(connection)
 
-    def run_each(self, ops: Sequence[Op[T]]) -> Iterator[T]:
+    def run_each(self, ops: Iterable[Op[T]]) -> Iterator[T]:
         """Run ops in order. See `Connection.run_each`."""
         connection = self._idle.pop() if self._idle else Connection(self.locate)
         try:

@@ -229,10 +229,12 @@ class AsyncSlots:
         self._executor.board.started(delivery.place)
         task = asyncio.create_task(self._attempt(delivery))
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
+    def _ended(self) -> None:
+        """Let the next one start: from the task that ends, not a turn of the loop later."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.discard(task)
         self._finished += 1
         if self._waiting:
             self._start(self._waiting.popleft())
@@ -253,7 +255,10 @@ class AsyncSlots:
             error = raised
         if self._executor.aborted and isinstance(error, asyncio.CancelledError):
             return  # it is we who fail, not the job: whoever recovers it will run it again
-        self._executor.settle(delivery, error, value)
+        try:
+            self._executor.settle(delivery, error, value)
+        finally:
+            self._ended()
 
     def _learn(self) -> None:
         now = self._executor.clock.monotonic()
