@@ -53,7 +53,7 @@ class JobCall(Generic[P, R]):
     def map(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:
         """Enqueue many calls, 1,000 a round trip; each round trip is added whole or not at all.
 
-        All calls are checked and encoded before the first one is sent.
+        All calls are checked before the first one is sent.
 
         Args:
             calls: for each call a tuple of its arguments, or a dict of them by name.

@@ -141,7 +141,7 @@ class Sending:
 
     def _ops(self, batch: "_Batch") -> Iterator[Op[int]]:
         """Make the ops of a batch, each when it is asked for."""
-        encode, name, headers = self.producer.codec.encode_call, self.name, self.headers
+        encode, name, headers = self.producer.codec.encode_sure, self.name, self.headers
         ready: list[_Ready] = []
         size = 0
         for args, kwargs, known in batch.checked:

@@ -52,6 +52,8 @@ FORMAT: Final = 1
 _LAST_FORMAT: Final = 127
 
 _T = TypeVar("_T")
+_Mapping = Mapping[str, object]
+_Parts = tuple[str, list[object], dict[str, object], dict[str, object]]
 _Describe = Callable[[int | str], str]
 
 
@@ -125,6 +127,12 @@ class Codec:
                 return blob
         return self._encode_slowly(name, args, kwargs, headers, describe)
 
+    def encode_sure(
+        self, name: str, args: Sequence[object], kwargs: _Mapping, headers: _Mapping | None
+    ) -> bytes:
+        """Do what `encode_call` does for what `jobq.core.bounds.is_sure` is sure of."""
+        return self._pack([FORMAT, name, [*args], kwargs or None, headers or None])
+
     def decode_call(self, blob: bytes) -> DecodedCall:
         """Read what `encode_call` wrote.
 
@@ -134,9 +142,7 @@ class Codec:
         """
         return DecodedCall(*self.unpack_call(blob))
 
-    def unpack_call(
-        self, blob: bytes
-    ) -> tuple[str, list[object], dict[str, object], dict[str, object]]:
+    def unpack_call(self, blob: bytes) -> _Parts:
         """Read a call into a bare tuple: name, args, kwargs, headers. See `decode_call`."""
         try:
             if len(blob) > SCAN_FROM:
