@@ -151,7 +151,7 @@ class AsyncConnection(asyncio.Protocol):
                 if isinstance(reply, hiredis.PushNotification):
                     self._pushed(reply)
                 elif self._greeting:
-                    self._greeting.popleft().set_result(reply)
+                    self._greeted(reply)
                 elif isinstance(reply, Exception):
                     self._refused(self._waiting.popleft(), reply)
                 else:
@@ -164,6 +164,11 @@ class AsyncConnection(asyncio.Protocol):
                     future.set_exception(stranger)
             self._greeting.clear()
             self._abort()
+
+    def _greeted(self, reply: Any) -> None:
+        future = self._greeting.popleft()
+        if not future.done():  # else whoever greeted has given up
+            future.set_result(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Connect again when somebody still waits, or fail them."""

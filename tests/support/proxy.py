@@ -52,6 +52,10 @@ class Fault:
         """Whether it has happened."""
         return self._fired.is_set()
 
+    def fired_within(self, timeout: float) -> bool:
+        """Whether it has happened, or does so soon: the proxy's thread may be behind the client."""
+        return self._fired.wait(timeout)
+
     def wait(self, timeout: float = 10.0) -> None:
         """Wait until it has happened.
 
