@@ -67,9 +67,9 @@ class History:
         """
         cut = replace(
             record,
-            error=_clean(record.error[:MAX_ERROR_CHARS]),
-            message=_clean(record.message[:MAX_MESSAGE_CHARS]),
-            traceback=_clean(record.traceback[-MAX_TRACEBACK_CHARS:]),
+            error=clean(record.error[:MAX_ERROR_CHARS]),
+            message=clean(record.message[:MAX_MESSAGE_CHARS]),
+            traceback=clean(record.traceback[-MAX_TRACEBACK_CHARS:]),
         )
         return replace(
             self,
@@ -131,6 +131,6 @@ def _refuse(code: int, _data: bytes) -> object:
     raise CallUnreadable(f"extension type {code} in a history")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Make text encodable: lone surrogates, from odd file names, become escapes."""
     return text.encode("utf-8", "backslashreplace").decode()

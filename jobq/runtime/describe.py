@@ -3,7 +3,7 @@
 import traceback as traceback_module
 from typing import Final
 
-from jobq.core.history import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, Kind
+from jobq.core.history import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, Kind, clean
 from jobq.core.ids import check_job_id
 from jobq.core.outcome import Failure
 from jobq.errors import Dead, OptionError, Retry
@@ -30,9 +30,9 @@ def describe(error: BaseException) -> Failure:
     except Exception:  # noqa: BLE001  the same, in a chained exception
         lines = [f"{name}: {message}"]
     return Failure(
-        _clean(name[:MAX_ERROR_CHARS]),
-        _clean(message[:MAX_MESSAGE_CHARS]),
-        _clean("".join(lines)[-MAX_TRACEBACK_CHARS:]),
+        clean(name[:MAX_ERROR_CHARS]),
+        clean(message[:MAX_MESSAGE_CHARS]),
+        clean("".join(lines)[-MAX_TRACEBACK_CHARS:]),
     )
 
 
@@ -77,8 +77,3 @@ def is_job_id(raw: bytes) -> bool:
     except (OptionError, UnicodeDecodeError):
         return False
     return True
-
-
-def _clean(given: str) -> str:
-    """Make text encodable: lone surrogates, from odd file names, become escapes."""
-    return given.encode("utf-8", "backslashreplace").decode()

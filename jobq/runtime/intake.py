@@ -31,14 +31,13 @@ class Line:
         due_in: seconds until the next retry is due, as of the last look; None: none waits.
     """
 
-    __slots__ = ("due_in", "number", "queue", "_consumer", "_claims", "_reads")
+    __slots__ = ("due_in", "number", "queue", "_consumer", "_reads")
 
     def __init__(self, queue: str, number: int, consumer: str) -> None:
         self.queue = queue
         self.number = number
         self.due_in: float | None = 0.0
         self._consumer = consumer
-        self._claims = False
         self._reads = False
 
     def ops(self, want: int, kinds: str, *, new: bool = True) -> list[AnyOp]:
@@ -47,7 +46,6 @@ class Line:
         Both go out together. Where that could take two slow jobs instead of one, retries that
         are known to be due go alone, and new ones are read when none was left.
         """
-        self._claims = True
         self._reads = new and (want >= _LARGE or self.due_in is None or self.due_in > 0)
         ops: list[AnyOp] = [fetch.claim(self.queue, self._consumer, want, kinds)]
         if self._reads:

@@ -72,11 +72,6 @@ class Connection:
         if getattr(self, "_sock", None) is not None:
             self.close()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a socket; it may be dead all the same."""
-        return self._sock is not None
-
     def open(self) -> None:
         """Connect and greet, unless that is done.
 

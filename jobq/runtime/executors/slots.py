@@ -74,11 +74,6 @@ class SyncSlots:
         return bool(self._since or self._waiting)
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether a job waits here."""
-        return bool(self._waiting)
-
-    @property
     def free(self) -> bool:
         """Whether a thread has nothing to do."""
         return len(self._since) + len(self._waiting) < self.count
