@@ -10,11 +10,13 @@ Our exception hierarchy::
     │   ├── ArgumentError      the arguments do not fit the job function (a TypeError too)
     │   ├── NotEncodable       a value that cannot travel
     │   ├── CallTooLarge       more bytes than one call may have
-    │   └── DuplicateJob       the id is taken by a job that still lives
+    │   ├── DuplicateJob       the id is taken by a job that still lives
+    │   └── QueueFull          the queue has as many jobs as the app lets it have
     ├── StoreError             Redis did not do what was asked
     │   ├── StoreUnavailable   unreachable: the operation may or may not have happened
     │   ├── StoreFull          out of memory: nothing was added
     │   ├── StoreReadOnly      a replica: nothing was written
+    │   ├── NotConfirmed       the job is in Redis, but not on as many replicas, or on disk, in time
     │   └── StoreDenied        wrong password, or the user may not do this
     ├── ServerError            the embedded server cannot be found or started
     ├── ResultError            asking for a result
@@ -24,12 +26,18 @@ Our exception hierarchy::
     │   ├── JobFailed          it is among the dead letters; has the remote traceback
     │   └── JobCancelled       it was cancelled
     └── CallUnreadable         bytes in a stream that are not a call
-        └── CallTooNew         a call in a newer format than this release knows
+        ├── CallTooNew         a call in a newer format than this release knows
+        └── CallUntrusted      a call that is not signed as the worker wants it
 
 What is raised in a job that runs longer than its timeout is a TimeoutError, so that it can be
 caught as one:
 
     JobTimedOut
+
+What is raised in a sync job that is cancelled while it runs is no Exception, so that
+``except Exception`` does not catch it; an async job gets asyncio.CancelledError:
+
+    JobInterrupted
 
 What a job raises to steer itself is not an error, so it stands beside the tree:
 
@@ -97,6 +105,28 @@ class DuplicateJob(EnqueueError):
         self.job_id = job_id
 
 
+class QueueFull(EnqueueError):
+    """The queue has as many jobs as ``JobQ(max_queue_size=...)`` lets it have; nothing was added.
+
+    Attributes:
+        queue: its name.
+        size: how many jobs it has, dead letters too.
+        dead: how many of them are dead letters.
+        limit: how many it may have.
+    """
+
+    def __init__(self, queue: str, size: int, dead: int, limit: int) -> None:
+        super().__init__(
+            f"queue {queue!r} is full: it has {size:,} jobs, {dead:,} of them dead letters, and "
+            f"max_queue_size is {limit:,}; nothing was added. Start more workers, clear the dead "
+            f"letters (jobq dlq list -q {queue}), or raise max_queue_size."
+        )
+        self.queue = queue
+        self.size = size
+        self.dead = dead
+        self.limit = limit
+
+
 class StoreError(JobqError):
     """Redis did not do what was asked.
 
@@ -119,6 +149,21 @@ class StoreFull(StoreError):
 
 class StoreReadOnly(StoreError):
     """Redis is a read-only replica; nothing was written. Connect to the master."""
+
+
+class NotConfirmed(StoreError):
+    """The job is in Redis, but not yet where ``wait_replicas`` and ``fsync`` want it.
+
+    It will run like any other. It is lost if its master is lost before it is replicated.
+
+    Attributes:
+        job_ids: the ids of the jobs, of one call or of a ``map()``.
+    """
+
+    def __init__(self, job_ids: tuple[str, ...], why: str) -> None:
+        what = f"job {job_ids[0]} is" if len(job_ids) == 1 else f"{len(job_ids)} jobs are"
+        super().__init__(f"{what} in Redis, but {why}")
+        self.job_ids = job_ids
 
 
 class StoreDenied(StoreError):
@@ -208,12 +253,28 @@ class CallTooNew(CallUnreadable):
         self.version = version
 
 
+class CallUntrusted(CallUnreadable):
+    """A call is not signed as the worker wants it.
+
+    Attributes:
+        reason: ``not signed`` or ``bad signature``.
+    """
+
+    def __init__(self, reason: str, why: str) -> None:
+        super().__init__(f"{reason}: {why}")
+        self.reason = reason
+
+
 class JobTimedOut(JobqError, TimeoutError):
     """A job ran longer than its timeout."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"the job ran longer than its timeout of {seconds:g} s")
         self.seconds = seconds
+
+
+class JobInterrupted(BaseException):
+    """The sync job that runs was cancelled: clean up, and let it pass."""
 
 
 class Retry(Exception):

@@ -1,7 +1,8 @@
 """The job that runs here: what user code can ask about itself."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -33,6 +34,21 @@ class RunningJob:
     queue: str
     attempt: int
     enqueued_at: datetime
+    _mine: Callable[[], bool] = field(default=lambda: True, repr=False, compare=False)
+
+    def still_mine(self) -> bool:
+        """Tell whether this attempt still holds its lease, as far as is known here.
+
+        False means that the job may have been started elsewhere, because this worker was cut off
+        or its machine stood still for too long: what this attempt comes to will be refused. Ask
+        before a step that must not happen twice. It asks no one, so it costs nothing; what
+        happened in the last quarter of a lease may not be known yet.
+        """
+        return self._mine()
+
+    def __reduce__(self) -> tuple[type["RunningJob"], tuple[object, ...]]:
+        """Travel to other processes as what it says; there, nobody knows of the lease."""
+        return RunningJob, (self.id, self.name, self.queue, self.attempt, self.enqueued_at)
 
 
 #: Set by the worker; follows user code into the tasks and threads that it starts.

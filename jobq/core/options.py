@@ -8,11 +8,13 @@ key   option        value
 r     retries       int
 b     backoff       see `jobq.core.backoff.to_wire`
 t     timeout       seconds, or nil for none
+h     hard_timeout  seconds, or nil for the default
 k     result_ttl    seconds (how long the result is kept)
+s     sensitive     see `jobq.core.marks`
 ====  ============  ==================================================
 
 The queue and the id of a job are not headers: they say where the call is kept. Exception
-classes and functions cannot travel, so they are given to ``@job`` only.
+classes and functions cannot travel, so they are given to ``@job`` only; so is ``max_crashes``.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +23,22 @@ from enum import Enum
 from typing import Final
 
 from jobq.core.backoff import Backoff, Exponential, from_wire, parse_backoff, to_wire
-from jobq.core.duration import seconds
+from jobq.core.checks import (
+    Durability,
+    ExceptionTypes,
+    check_fsync,
+    check_hard_timeout,
+    check_max_crashes,
+    check_name,
+    check_no_retry_on,
+    check_queue,
+    check_result_ttl,
+    check_retries,
+    check_retry_on,
+    check_sensitive,
+    check_timeout,
+    check_wait_replicas,
+)
 from jobq.core.ids import check_job_id
 from jobq.errors import CallUnreadable, OptionError
 
@@ -31,19 +48,21 @@ DEFAULT_BACKOFF: Final = Exponential()
 #: Seconds. Long enough to fetch a result, short enough not to fill Redis.
 DEFAULT_RESULT_TTL: Final = 300.0
 
-#: With the default backoff, 1000 retries are a week; more is a loop, not a retry.
-MAX_RETRIES: Final = 1000
-MAX_QUEUE_CHARS: Final = 100
-MAX_NAME_CHARS: Final = 200
+#: Crashes after which a job is buried, as Sidekiq Pro does: poison must stop.
+DEFAULT_MAX_CRASHES: Final = 3
 
 #: What ``@job`` takes: everything but the id of one call.
-DECLARATION_OPTIONS: Final = frozenset(
-    ("name", "queue", "retries", "backoff", "retry_on", "no_retry_on", "timeout", "result_ttl")
-)
-#: What one call takes: only what can travel with it.
-CALL_OPTIONS: Final = frozenset(("queue", "retries", "backoff", "timeout", "result_ttl", "job_id"))
+DECLARATION_OPTIONS: Final = frozenset((
+    "name", "queue", "retries", "backoff", "retry_on", "no_retry_on", "timeout", "hard_timeout",
+    "max_crashes", "result_ttl", "sensitive", "wait_replicas", "fsync",
+))  # fmt: skip
+#: What one call takes: only what can travel with it, or is over when it has been sent.
+CALL_OPTIONS: Final = frozenset((
+    "queue", "retries", "backoff", "timeout", "hard_timeout", "result_ttl", "job_id",
+    "wait_replicas", "fsync",
+))  # fmt: skip
 #: What an app takes as defaults for all its job functions.
-APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name"}
+APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name", "sensitive"}
 
 
 class Unset(Enum):
@@ -57,35 +76,51 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-#: Classes of exceptions, ready for isinstance().
-ExceptionTypes = tuple[type[BaseException], ...]
-
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Options as they were given; `UNSET` where they were not.
+class PolicyOptions:
+    """The options that a `Policy` is made of, as they were given; `UNSET` where they were not.
 
     Attributes:
-        name: the name of the job function.
-        queue: where its jobs wait.
         retries: attempts after the first one.
         backoff: the delay before each of them.
         retry_on: the exceptions that are retried.
         no_retry_on: those among them that are not.
         timeout: seconds that an attempt may take; None: as long as it likes.
+        hard_timeout: seconds after which its process is killed.
+        max_crashes: crashes after which it is buried.
         result_ttl: seconds that the result is kept; 0: no result.
-        job_id: the id of the job; for a single call only.
     """
 
-    name: str | Unset = UNSET
-    queue: str | Unset = UNSET
     retries: int | Unset = UNSET
     backoff: Backoff | Unset = UNSET
     retry_on: ExceptionTypes | Unset = UNSET
     no_retry_on: ExceptionTypes | Unset = UNSET
     timeout: float | Unset | None = UNSET
+    hard_timeout: float | Unset | None = UNSET
+    max_crashes: int | Unset = UNSET
     result_ttl: float | Unset = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Options(PolicyOptions):
+    """All options as they were given: those of the policy, and those that matter to who sends.
+
+    Attributes:
+        name: the name of the job function.
+        queue: where its jobs wait.
+        job_id: the id of the job; for a single call only.
+        sensitive: the names of parameters that no view and no error text shall show.
+        wait_replicas: how many replicas must have a call before it counts as enqueued.
+        fsync: it must be on disk too.
+    """
+
+    name: str | Unset = UNSET
+    queue: str | Unset = UNSET
     job_id: str | Unset = UNSET
+    sensitive: tuple[str, ...] | Unset = UNSET
+    wait_replicas: int | Unset = UNSET
+    fsync: bool | Unset = UNSET
 
     def over(self, lower: "Options") -> "Options":
         """Return these options, with the gaps filled from others."""
@@ -102,6 +137,9 @@ class Policy:
         retry_on: the exceptions that are retried; `Exception` stands for every failure.
         no_retry_on: those among them that are not.
         timeout: seconds that an attempt may take; None: as long as it likes.
+        hard_timeout: seconds after which the process of an attempt is killed; None: those of the
+            timeout and of the worker's grace; where there is no timeout either, never.
+        max_crashes: crashes of its process after which the job is buried.
         result_ttl: seconds that the result is kept; 0: no result.
     """
 
@@ -110,7 +148,19 @@ class Policy:
     retry_on: ExceptionTypes = (Exception,)
     no_retry_on: ExceptionTypes = ()
     timeout: float | None = None
+    hard_timeout: float | None = None
+    max_crashes: int = DEFAULT_MAX_CRASHES
     result_ttl: float = DEFAULT_RESULT_TTL
+
+    def kill_after(self, grace: float) -> float | None:
+        """Return the seconds after which the process of an attempt is killed; None: never.
+
+        Args:
+            grace: seconds between the timeout and the kill where nothing else is said.
+        """
+        if self.hard_timeout is not None:
+            return self.hard_timeout
+        return None if self.timeout is None else self.timeout + grace
 
 
 def parse_options(
@@ -143,9 +193,23 @@ def parse_options(
 
 def resolve(options: Options) -> Policy:
     """Return the policy that options come to, once the defaults have filled the gaps."""
-    named = {field.name for field in fields(Policy)}
+    named = {field.name for field in fields(PolicyOptions)}
     given = {option: value for option, value in _given(options).items() if option in named}
     return Policy(**given)  # type: ignore[arg-type]
+
+
+def durability(options: Options, lower: Durability | None = None) -> Durability | None:
+    """Return where calls must be before they count as enqueued; None: in the master's memory.
+
+    Args:
+        lower: what fills the gaps.
+    """
+    base = lower or Durability()
+    wanted = Durability(
+        base.replicas if options.wait_replicas is UNSET else options.wait_replicas,
+        base.fsync if options.fsync is UNSET else options.fsync,
+    )
+    return wanted if wanted != Durability() else None
 
 
 def to_headers(options: Options) -> dict[str, object]:
@@ -164,6 +228,8 @@ def to_headers(options: Options) -> dict[str, object]:
         headers["b"] = to_wire(options.backoff)
     if options.timeout is not UNSET:
         headers["t"] = options.timeout
+    if options.hard_timeout is not UNSET:
+        headers["h"] = options.hard_timeout
     if options.result_ttl is not UNSET:
         headers["k"] = options.result_ttl
     return headers
@@ -207,91 +273,26 @@ def _not_accepted(option: object, accepts: frozenset[str]) -> str:
     return f"unknown option {str(option)[:80]!r}{guess} Options: {known}."
 
 
-def _check_name(value: object) -> str:
-    if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise OptionError(f"name is {str(value)[:80]!r}; use a printable, non-empty str")
-    if len(value) > MAX_NAME_CHARS:
-        raise OptionError(f"name has {len(value)} characters; use at most {MAX_NAME_CHARS}")
-    return str(value)
-
-
-def check_queue(value: object) -> str:
-    """Check the name of a queue; it becomes part of keys, so braces would move the hash tag.
-
-    Args:
-        value: 1 to 100 printable ASCII characters without spaces and braces.
-
-    Returns:
-        The same name.
-
-    Raises:
-        OptionError: it is anything else.
-    """
-    if not isinstance(value, str):
-        raise OptionError(f"queue must be a str, not {type(value).__name__}")
-    if not 1 <= len(value) <= MAX_QUEUE_CHARS:
-        raise OptionError(f"queue must have 1 to {MAX_QUEUE_CHARS} characters, not {len(value)}")
-    if not all("!" <= char <= "~" and char not in "{}" for char in value):
-        raise OptionError(
-            f"queue is {value!r}; use printable ASCII without spaces and braces, such as 'mail'"
-        )
-    return str(value)
-
-
-def _check_retries(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
-        shown = value if isinstance(value, int) and abs(value) < 10**12 else str(type(value))
-        raise OptionError(f"retries is {shown}; use an int from 0 to {MAX_RETRIES}")
-    return int(value)
-
-
-def _check_exceptions(value: object, *, what: str) -> ExceptionTypes:
-    classes = tuple(value) if isinstance(value, tuple | list | set | frozenset) else (value,)
-    for item in classes:
-        if not isinstance(item, type) or not issubclass(item, BaseException):
-            raise OptionError(
-                f"{what} contains {str(item)[:80]!r}; use an exception class or a tuple of them"
-            )
-    return classes
-
-
-def _check_retry_on(value: object) -> ExceptionTypes:
-    return _check_exceptions(value, what="retry_on")
-
-
-def _check_no_retry_on(value: object) -> ExceptionTypes:
-    return _check_exceptions(value, what="no_retry_on")
-
-
-def _check_timeout(value: object) -> float | None:
-    if value is None:
-        return None
-    timeout = seconds(value, what="timeout")
-    if timeout == 0:
-        raise OptionError("timeout is 0; use a duration above 0, or None for no timeout")
-    return timeout
-
-
-def _check_result_ttl(value: object) -> float:
-    if value is None:
-        raise OptionError("result_ttl is None; use a duration, or 0 to keep no result")
-    return seconds(value, what="result_ttl")
-
-
 _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
-    "name": _check_name,
+    "name": check_name,
     "queue": check_queue,
-    "retries": _check_retries,
+    "retries": check_retries,
     "backoff": parse_backoff,
-    "retry_on": _check_retry_on,
-    "no_retry_on": _check_no_retry_on,
-    "timeout": _check_timeout,
-    "result_ttl": _check_result_ttl,
+    "retry_on": check_retry_on,
+    "no_retry_on": check_no_retry_on,
+    "timeout": check_timeout,
+    "hard_timeout": check_hard_timeout,
+    "max_crashes": check_max_crashes,
+    "result_ttl": check_result_ttl,
     "job_id": check_job_id,
+    "sensitive": check_sensitive,
+    "wait_replicas": check_wait_replicas,
+    "fsync": check_fsync,
 }
 _HEADERS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
-    "r": ("retries", _check_retries),
+    "r": ("retries", check_retries),
     "b": ("backoff", from_wire),
-    "t": ("timeout", _check_timeout),
-    "k": ("result_ttl", _check_result_ttl),
+    "t": ("timeout", check_timeout),
+    "h": ("hard_timeout", check_hard_timeout),
+    "k": ("result_ttl", check_result_ttl),
 }

@@ -102,6 +102,11 @@ def decide(
     return _after_backoff(policy, attempt, error, failure, rng)
 
 
+def is_retried(policy: Policy, error: BaseException) -> bool:
+    """Tell whether a policy lets another attempt follow after an exception."""
+    return _refusal(policy, error) is None
+
+
 def _refusal(policy: Policy, error: BaseException) -> str | None:
     """Return why an exception is not retried, or None if it is."""
     name = type(error).__name__

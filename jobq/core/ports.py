@@ -4,6 +4,7 @@ from typing import Protocol
 
 from jobq.core.codec import Codec
 from jobq.core.registry import Registry
+from jobq.core.signing import Signer
 
 
 class Application(Protocol):
@@ -22,6 +23,20 @@ class Application(Protocol):
     @property
     def codec(self) -> Codec:
         """The codec of the app, with its registered types."""
+        ...
+
+    @property
+    def lease(self) -> float:
+        """Seconds, see `jobq.core.lease`."""
+        ...
+
+    @property
+    def signer(self) -> Signer | None:
+        """What signs and checks calls; None: nothing is signed.
+
+        Raises:
+            ConfigError: JOBQ_SIGNING_KEYS cannot be used.
+        """
         ...
 
     def redis_url(self) -> str:

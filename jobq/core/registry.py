@@ -22,6 +22,7 @@ class Definition:
         is_async: it is an ``async def``.
         rebuild: makes its arguments what their annotations say; None: nothing to do.
         signature: of the function.
+        sensitive: which of its arguments are, see `jobq.core.marks`; empty: none.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Definition:
     is_async: bool
     rebuild: Rebuild | None
     signature: Signature
+    sensitive: tuple[object, ...] = ()
 
 
 class Registry:

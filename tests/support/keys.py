@@ -7,7 +7,7 @@ from redis import Redis
 
 #: Keys that stay: docs/architecture.md has them with their types.
 PERMANENT = re.compile(
-    rb"jobq:\{[^{}]+\}:(jobs|retries|dead|due|delayed|index|meta|lanes|history)"
+    rb"jobq:\{[^{}]+\}:(jobs|retries|dead|due|delayed|index|meta|lanes|history|cancels)"
     rb"|jobq:(queues|workers|control)"
 )
 

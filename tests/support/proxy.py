@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 
 from tests.support.resp import Command, Splitter
 
-Kind = Literal["before", "after", "lost"]
+Kind = Literal["before", "after", "lost", "amid"]
 
 
 @dataclass(slots=True)
@@ -35,8 +35,9 @@ class Fault:
 
     Attributes:
         kind: ``before`` cuts in place of the command, ``after`` cuts in place of its answer,
-            ``lost`` leaves the line open and never answers again.
-        word: the first word of the command, upper case; empty for any.
+            ``lost`` leaves the line open and never answers again, ``amid`` cuts amid the answer.
+        word: the first word of the command, or the digest of its script, upper case; empty for
+            any.
         skip: how many such commands pass before it fires, once.
         command: the command that it fired at.
     """
@@ -45,6 +46,7 @@ class Fault:
     word: bytes
     skip: int
     command: Command = ()
+    allowed: int = 0  # bytes of answers that still pass, for ``amid``
     _fired: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -67,7 +69,7 @@ class Fault:
 
     def takes(self, command: Command) -> bool:
         """Whether it is to fire at this command; counts down what it lets pass."""
-        if self.word and command[0].upper() != self.word:
+        if self.word and self.word not in {word.upper() for word in command[:2]}:
             return False
         self.skip -= 1
         if self.skip >= 0:
@@ -90,6 +92,7 @@ class Proxy:
     Attributes:
         url: where clients connect.
         commands: what was let through to the server, in order, over all connections.
+        knocks: how often clients have tried to connect.
     """
 
     def __init__(self, target: str, listen: Literal["tcp", "unix"] = "tcp") -> None:
@@ -105,6 +108,7 @@ class Proxy:
             self._listener.listen()
             self.url = f"unix://{self._folder / 'p'}"
         self.commands: list[Command] = []
+        self.knocks = 0
         self._lock = threading.Lock()
         self._links: set[_Link] = set()
         self._faults: list[Fault] = []
@@ -146,6 +150,32 @@ class Proxy:
         """Let the next such command through, and no answer of that connection ever after."""
         return self._arm("lost", word, skip)
 
+    def cut_amid_reply(self, word: str = "", skip: int = 0, *, after: int = 1) -> Fault:
+        """Cut the connection when so many bytes have been answered from the next such command on.
+
+        The command is executed. Where others were pipelined before it and are not answered yet,
+        their answers count too.
+        """
+        fault = self._arm("amid", word, skip)
+        fault.allowed = after
+        return fault
+
+    def half_close(self, deaf: Literal["client", "server"]) -> int:
+        """Close one direction of all connections now and leave the other open.
+
+        Args:
+            deaf: ``client``: clients read an end, and the server never hears of it: it goes on
+                with what it was asked for. ``server``: the server reads an end and hangs up, and
+                clients never hear of it.
+
+        Returns:
+            How many connections there were.
+        """
+        links = list(self._links)
+        for link in links:
+            link.half_close(deaf)
+        return len(links)
+
     def cut(self) -> int:
         """Cut all connections now; returns how many there were."""
         links = list(self._links)
@@ -161,6 +191,10 @@ class Proxy:
     def accept(self) -> None:
         """Let clients connect again."""
         self._refusing = False
+
+    def point_to(self, target: str) -> None:
+        """Lead new connections to another server."""
+        self._target = target
 
     def black_hole(self) -> None:
         """Keep connections open, take bytes and pass nothing on, as a lost network does."""
@@ -214,6 +248,7 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self.knocks += 1
             if self._closed or self._refusing:
                 client.close()
                 continue
@@ -235,6 +270,9 @@ class _Link:
         self._client = client
         self._server = server
         self._mute = False  # answers are dropped
+        self._deaf = ""  # which side reads an end, of a half-closed connection
+        self._allowed = -1  # bytes of answers before a cut; -1: no limit
+        self._amid: Fault | None = None
         self._drained = threading.Event()  # the server has nothing more to say
         self._threads = [
             threading.Thread(target=self._guard, args=(work,), daemon=True)
@@ -258,10 +296,17 @@ class _Link:
             with contextlib.suppress(OSError):
                 side.shutdown(socket.SHUT_RDWR)
 
+    def half_close(self, deaf: str) -> None:
+        """See `Proxy.half_close`."""
+        self._deaf = deaf
+        with contextlib.suppress(OSError):
+            (self._client if deaf == "client" else self._server).shutdown(socket.SHUT_WR)
+
     def _guard(self, work: Callable[[], None]) -> None:
         with contextlib.suppress(OSError):
             work()
-        self.cut()
+        if not self._deaf:
+            self.cut()  # otherwise the other side is to notice by itself
 
     def _clear_away(self) -> None:
         for thread in self._threads:
@@ -275,6 +320,8 @@ class _Link:
         while chunk := self._client.recv(65536):
             for command, raw in splitter.feed(chunk):
                 self._proxy.passing.wait()
+                if self._deaf:
+                    continue
                 fault = self._proxy.admit(command)
                 if fault is None:
                     self._server.sendall(raw)
@@ -286,6 +333,10 @@ class _Link:
         if fault.kind == "before":
             # What was pipelined before it has been sent; it must reach the server all the same.
             self._finish()
+        elif fault.kind == "amid":
+            self._amid, self._allowed = fault, fault.allowed
+            self._server.sendall(raw)
+            return False
         elif fault.kind == "after":
             self._mute = True
             self._server.sendall(raw)
@@ -314,7 +365,13 @@ class _Link:
                 if self._proxy.pause:
                     time.sleep(self._proxy.pause)
                 self._proxy.passing.wait()
-                if not self._mute:
+                if self._amid is not None and len(chunk) >= self._allowed:
+                    self._client.sendall(chunk[: self._allowed])
+                    self.cut()
+                    self._amid.happen()
+                    return
+                self._allowed -= len(chunk)
+                if not self._mute and self._deaf != "client":
                     self._client.sendall(chunk)
         finally:
             self._drained.set()

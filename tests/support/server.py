@@ -77,6 +77,7 @@ class Server:
             "appendfsync": "no",  # the tests kill the server, not the machine
             **(config or {}),
         }
+        self._env: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
         self._watchdog: subprocess.Popen[bytes] | None = None
         self._client: Redis | None = None
@@ -107,18 +108,31 @@ class Server:
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
-    def start(self) -> None:
-        """Start it and wait until it answers; nothing if it runs."""
+    def configure(self, settings: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
+        """Set what holds from the next start on: settings, and variables of its environment."""
+        self._settings.update(settings)
+        self._env.update(env or {})
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it, and wait until it answers if asked to; nothing if it runs."""
         if self.running:
             return
         self._reap()
         words = [word for name, value in self._settings.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(
-            [self.binary, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            [self.binary, *words],
+            env={**os.environ, **self._env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
         )
         self._watchdog = subprocess.Popen(
             ["/bin/sh", "-c", WATCHDOG, "watchdog", str(self._process.pid)], stdin=subprocess.PIPE
         )
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers."""
         wait_until(self._answers, f"{self.binary} answers on {self.socket}")
 
     def stop(self) -> None:
