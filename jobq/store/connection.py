@@ -21,7 +21,15 @@ import hiredis
 from jobq.core.clock import Clock, SystemClock
 from jobq.errors import JobTimedOut, StoreError, StoreUnavailable
 from jobq.store.address import Address
-from jobq.store.connect import REPLY_TIMEOUT, Locate, dial, greeting, not_redis, unreachable
+from jobq.store.connect import (
+    REPLY_TIMEOUT,
+    Locate,
+    dial,
+    greeting,
+    not_greeted,
+    not_redis,
+    unreachable,
+)
 from jobq.store.wire import Lane, Op, Word, error_of, in_full, pack
 
 T = TypeVar("T")
@@ -100,7 +108,7 @@ class Connection:
         for reply in replies:
             if isinstance(reply, Exception):
                 self.close()
-                raise error_of(reply)
+                raise not_greeted(address, reply)
         self.lane.set_time(replies[-1])
 
     def close(self) -> None:

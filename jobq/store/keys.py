@@ -16,6 +16,9 @@ WORKERS = "jobq:workers"
 #: set: the names of all queues that were ever used.
 QUEUES = "jobq:queues"
 
+#: stream: commands to supervisors; each reads all of them and does what is meant for it.
+CONTROL = "jobq:control"
+
 
 def jobs(queue: str) -> str:
     """Return the stream of calls waiting for, or in, their first attempt."""
@@ -47,6 +50,11 @@ def history(queue: str) -> str:
     return f"jobq:{{{queue}}}:history"
 
 
+def cancels(queue: str) -> str:
+    """Return the hash of job id → where it ran when its cancel was asked for, as in ``index``."""
+    return f"jobq:{{{queue}}}:cancels"
+
+
 def lanes(queue: str) -> str:
     """Return the sorted set of producer lanes: score = when (Redis time, us) it last called."""
     return f"jobq:{{{queue}}}:lanes"
@@ -64,5 +72,5 @@ def result(queue: str, job_id: str) -> str:
 
 def of_queue(queue: str) -> tuple[str, ...]:
     """Return all keys of a queue but its results, which end by themselves."""
-    every = (jobs, retries, dead, due, index, history, lanes, meta)
+    every = (jobs, retries, dead, due, index, history, cancels, lanes, meta)
     return tuple(key(queue) for key in every)

@@ -24,6 +24,7 @@ from jobq.store.connect import (
     context,
     greeting,
     keep_alive,
+    not_greeted,
     not_redis,
     unreachable,
 )
@@ -274,7 +275,7 @@ class AsyncConnection(asyncio.Protocol):
         *replies, pong = await asyncio.gather(*futures)
         for reply in replies:
             if isinstance(reply, Exception):
-                raise error_of(reply)
+                raise not_greeted(address, reply)
         self.lane.set_time(replies[-1])
         # What may have been executed before is not sent to a server that is still loading: its
         # refusal would not say that nothing was done. To be forbidden to ask is no matter.

@@ -4,12 +4,12 @@ import contextlib
 import os
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from jobq.store.connect import Locate
 from jobq.store.connection import PATIENCE, Connection
-from jobq.store.wire import Op
+from jobq.store.wire import Answers, AnyOp, Op
 
 T = TypeVar("T")
 
@@ -45,6 +45,14 @@ class Store:
         connection = self._idle.pop() if self._idle else Connection(self.locate)
         try:
             yield from connection.run_each(ops, patience=self.patience)
+        finally:
+            self._idle.append(connection)
+
+    def exchange(self, ops: Sequence[AnyOp]) -> Answers:
+        """Send ops together, once. See `Connection.exchange`."""
+        connection = self._idle.pop() if self._idle else Connection(self.locate)
+        try:
+            return connection.exchange(ops)
         finally:
             self._idle.append(connection)
 

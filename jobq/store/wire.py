@@ -149,10 +149,16 @@ def error_of(reply: Exception) -> StoreError:
     elif code == "READONLY":
         kind, said = StoreReadOnly, "Redis is a read-only replica: nothing was written"
     elif code in {"NOAUTH", "WRONGPASS", "NOPERM"} or _DENIED_IN_SCRIPT.search(said):
-        kind = StoreDenied
+        kind, said = StoreDenied, f"{said.rstrip('.')}. {_fix(code)}"
     elif code in _FOR_NOW:
         kind = StoreUnavailable
     return kind(said, code=code)
+
+
+def _fix(code: str) -> str:
+    if code in {"NOAUTH", "WRONGPASS"}:
+        return "Check user and password in the URL."
+    return "Give the user the rights of its role (docs/guide/security.md), or use another one."
 
 
 class Lane:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from jobq.core.history import History
+from jobq.errors import CallUnreadable
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.ops import enqueue, fetch, inspect, manage, settle, upkeep
@@ -16,6 +18,9 @@ T = TypeVar("T")
 
 WORKER = "w1"
 CALL = b"call of "
+
+#: What the first letter in the index stands for.
+PLACES = {"j": "jobs", "r": "retries", "x": "dead"}
 
 
 class Run(Protocol):
@@ -102,8 +107,12 @@ class Line:
         return {one.job_id: one.entry for one in self.run(inspect.letters(self.name))}
 
     def cancel(self, job_id: str) -> int:
-        """Cancel a job that waits."""
+        """Cancel a job."""
         return self.run(manage.cancel(self.name, job_id))
+
+    def cancelled(self, attempt: Attempt) -> bool:
+        """End an attempt that was interrupted because its job was cancelled."""
+        return self.run(settle.cancelled(attempt))
 
     def revive(self, job_id: str, entry: str) -> bool:
         """Bring a dead letter back."""
@@ -145,9 +154,10 @@ def problems(server: Server, queue: str = "mail") -> list[str]:
         letter: dict(server.cli("XRANGE", key(queue), "-", "+"))
         for letter, key in (("j", keys.jobs), ("r", keys.retries), ("x", keys.dead))
     }
-    index = _pairs(server.cli("HGETALL", keys.index(queue)))
-    history = _pairs(server.cli("HGETALL", keys.history(queue)))
+    index = pairs(server.cli("HGETALL", keys.index(queue)))
+    history = pairs(server.cli("HGETALL", keys.history(queue)))
     due = [member.decode() for member in server.cli("ZRANGE", keys.due(queue), 0, -1)]
+    cancels = pairs(server.cli("HGETALL", keys.cancels(queue)))
     running = pending(server, keys.jobs(queue))
     later = pending(server, keys.retries(queue))
     wrong = [
@@ -180,7 +190,64 @@ def problems(server: Server, queue: str = "mail") -> list[str]:
         for job_id in history
         if index.get(job_id, "")[:1] != "r"
     ]
+    wrong += [
+        f"the cancel of {job_id} is remembered at {where}, where it is not"
+        for job_id, where in pairs(server.cli("HGETALL", keys.cancels(queue))).items()
+        if index.get(job_id) != where
+    ]
+    wrong += [
+        f"the cancel of {job_id} was asked for in {where}, where it does not run"
+        for job_id, where in cancels.items()
+        if index.get(job_id) != where
+        or (running if where[:1] == "j" else later).get(where[1:], PARKED) == PARKED
+    ]
     return wrong
+
+
+def view(server: Server, queue: str) -> dict[str, tuple[str, str, int, int, bool, bool]]:
+    """Return what Redis says of each job that has not ended. See `Model.view`."""
+    every = [keys.jobs(queue), keys.retries(queue)]
+    rows = [row for key in every for row in server.cli("XPENDING", key, GROUP, "-", "+", 10**6)]
+    # An entry of the one stream may have the id of one of the other: the first letter tells them.
+    first = len(server.cli("XPENDING", every[0], GROUP, "-", "+", 10**6))
+    pending = {
+        ("j" if at < first else "r") + row[0].decode(): (row[1].decode(), row[3])
+        for at, row in enumerate(rows)
+    }
+    due = server.cli("ZRANGE", keys.due(queue), 0, -1, "WITHSCORES")
+    now = int(server.cli("TIME")[0]) * 1000 + 999
+    later = {
+        "r" + member[1:].decode()
+        for member, at in zip(due[::2], due[1::2], strict=True)
+        if float(at) > now
+    }
+    history = server.cli("HGETALL", keys.history(queue))
+    crashes = {
+        job_id.decode(): _crashes(blob)
+        for job_id, blob in zip(history[::2], history[1::2], strict=True)
+    }
+    marks = pairs(server.cli("HGETALL", keys.cancels(queue)))
+    index = pairs(server.cli("HGETALL", keys.index(queue)))
+    assert marks.items() <= index.items(), "a mark of a cancel outlives the attempt"
+    found = {}
+    for job_id, where in index.items():
+        owner, count = pending.get(where, ("", 0))
+        found[job_id] = (
+            PLACES[where[0]],
+            "" if owner == PARKED else owner,
+            count if where[0] == "r" else 0,
+            crashes.get(job_id, 0),
+            where not in later,
+            job_id in marks,
+        )
+    return found
+
+
+def _crashes(blob: bytes) -> int:
+    try:
+        return History.decode(blob).crashes
+    except CallUnreadable:
+        return 0
 
 
 def pending(server: Server, stream: str) -> dict[str, str]:
@@ -218,7 +285,7 @@ def everything(server: Server) -> dict[str, Any]:
                 entries = server.cli("XRANGE", key, "-", "+")
                 found[key] = entries, pending(server, key)
             case b"hash":
-                found[key] = sorted(_pairs(server.cli("HGETALL", key)).items())
+                found[key] = sorted(pairs(server.cli("HGETALL", key)).items())
             case b"zset" if key.endswith(":lanes"):
                 found[key] = server.cli("ZRANGE", key, 0, -1)
             case b"zset":
@@ -234,6 +301,7 @@ def resent(op: Op[Any], lane: str, seq: int) -> Op[Any]:
     return dataclasses.replace(op, words=words, stamp_at=0)
 
 
-def _pairs(flat: list[bytes]) -> dict[str, str]:
-    words = [word.decode() for word in flat]
+def pairs(flat: list[bytes]) -> dict[str, str]:
+    """Return what HGETALL answers as a dict of text."""
+    words = [word.decode(errors="replace") for word in flat]
     return dict(zip(words[::2], words[1::2], strict=True))

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from jobq.core.result import CANCELLED
 from jobq.errors import StoreDenied, StoreError, StoreFull, StoreReadOnly
 from jobq.store import keys
 from jobq.store.address import parse_url
-from jobq.store.ops import enqueue, inspect, manage, upkeep
+from jobq.store.ops import control, enqueue, inspect, manage, upkeep
 from jobq.store.sync import Store
 from jobq.store.wire import AnyOp, error_of
 from tests.conftest import StartServer
@@ -90,6 +91,27 @@ def test_a_full_redis_lets_jobs_end(full: Line, server: Server) -> None:
     assert full.count().totals == {"succeeded": 3, "retried": 5, "dead": 3, "cancelled": 1}
 
 
+def test_a_full_redis_lets_jobs_be_cancelled(full: Line, server: Server) -> None:
+    (e,) = full.mine(full.jobs)
+    a, b = full.mine(full.retries)
+    (f,) = full.read(1)
+    for attempt in (a, b, e, f):
+        assert full.cancel(attempt.job_id.decode()) == manage.IS_RUNNING
+    assert problems(server) == []
+    assert full.run(control.read("0-0")) == []
+    entry = full.run(control.interrupt("mail", "e", full.run(manage.mark("mail", "e"))))
+    command = control.Command(control.CANCEL, "e", "mail", e.entry.decode())
+    assert full.run(control.read("0-0")) == [(entry, command)]
+    assert full.cancelled(e)
+    assert full.cancelled(a)
+    assert full.fail(f)
+    assert full.fail(b)
+    for name in "abef":
+        assert full.run(inspect.result("mail", name)) == CANCELLED
+    assert full.count().totals["cancelled"] == 4
+    assert problems(server) == []
+
+
 def test_a_full_redis_lets_a_worker_start(full: Line, server: Server) -> None:
     assert full.run(upkeep.regroup("mail")) == 0
     assert full.run(upkeep.beat("w1", b"record", 60.0)) > 0
@@ -159,55 +181,75 @@ ACTS: dict[str, tuple[Act, tuple[Callable[[str], str], ...]]] = {
     ),
     "settle": (
         lambda line, seen: line.settle([seen["held"], seen["bad"]], ttl=9_000),
-        (keys.jobs, keys.index, keys.meta),
+        (keys.jobs, keys.index, keys.meta, keys.cancels),
     ),
     "settle held": (
         lambda line, seen: line.settle([seen["held"], seen["bad"]], held=3, ttl=9_000),
-        (keys.jobs, keys.index, keys.meta),
+        (keys.jobs, keys.index, keys.meta, keys.cancels),
     ),
     "finish": (
         lambda line, seen: line.finish(seen["later"], ttl=9_000),
-        (keys.retries, keys.index, keys.history, keys.meta),
+        (keys.retries, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "retry": (
         lambda line, seen: line.fail(seen["held"]),
-        (keys.jobs, keys.retries, keys.due, keys.index, keys.history, keys.meta),
+        (keys.jobs, keys.retries, keys.due, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "park": (
         lambda line, seen: line.fail(seen["later"]),
-        (keys.retries, keys.due, keys.history, keys.meta),
+        (keys.retries, keys.due, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "bury": (
         lambda line, seen: line.bury(seen["held"], ttl=9_000),
-        (keys.jobs, keys.dead, keys.index, keys.history, keys.meta),
+        (keys.jobs, keys.dead, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "bury later": (
         lambda line, seen: line.bury(seen["later"], ttl=9_000),
-        (keys.retries, keys.dead, keys.index, keys.history, keys.meta),
+        (keys.retries, keys.dead, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "cancel": (
         lambda line, _: line.cancel("waiting"),
-        (keys.index, keys.jobs, keys.meta),
+        (keys.index, keys.jobs, keys.meta, keys.cancels),
     ),
     "cancel a retry": (
         lambda line, _: line.cancel("parked"),
-        (keys.index, keys.retries, keys.due, keys.history, keys.meta),
+        (keys.index, keys.retries, keys.due, keys.history, keys.meta, keys.cancels),
+    ),
+    "cancel what runs": (
+        lambda line, _: line.cancel("held"),
+        (keys.index, keys.jobs, keys.due, keys.history, keys.meta, keys.cancels),
+    ),
+    "cancelled": (
+        lambda line, seen: line.cancelled(seen["held"]),
+        (keys.jobs, keys.index, keys.history, keys.meta, keys.cancels),
+    ),
+    "cancelled later": (
+        lambda line, seen: line.cancelled(seen["later"]),
+        (keys.retries, keys.index, keys.history, keys.meta, keys.cancels),
     ),
     "revive": (
         lambda line, seen: line.revive("dead", seen["entry"]),
-        (keys.dead, keys.jobs, keys.index),
+        (keys.dead, keys.jobs, keys.index, keys.cancels),
     ),
     "purge": (
         lambda line, seen: line.run(manage.purge("mail", "dead", seen["entry"])),
-        (keys.dead, keys.index),
+        (keys.dead, keys.index, keys.cancels),
     ),
     "claim": (lambda line, _: line.claim(5), (keys.retries, keys.due, keys.history)),
     "regroup": (
         lambda line, _: line.run(upkeep.regroup("mail")),
-        (keys.jobs, keys.retries, keys.due, keys.index, keys.meta),
+        (
+            keys.jobs,
+            keys.retries,
+            keys.due,
+            keys.index,
+            keys.history,
+            keys.meta,
+            keys.cancels,
+        ),
     ),
     "sweep": (lambda line, _: line.run(upkeep.sweep_lanes("mail", 0.0)), (keys.lanes,)),
-    "mine": (lambda line, _: line.mine(line.jobs), (keys.jobs, keys.history)),
+    "mine": (lambda line, _: line.mine(line.jobs), (keys.jobs, keys.history, keys.cancels)),
     "renew": (
         lambda line, seen: line.run(upkeep.renew(line.jobs, "w1", [seen["held"].entry])),
         (keys.jobs,),
@@ -253,12 +295,12 @@ def test_a_stream_that_can_grow_no_more_fails_before_anything_is_written(
     assert everything(server) == before
 
 
-@pytest.mark.parametrize("act", ["retry", "park", "claim", "finish", "settle", "bury"])
+@pytest.mark.parametrize("act", ["retry", "park", "claim", "finish", "settle", "bury", "cancelled"])
 def test_a_group_that_is_gone_fails_before_anything_is_written(
     mail: Line, server: Server, act: str
 ) -> None:
     seen = _states(mail)
-    stream = mail.jobs if act in {"settle", "bury"} else mail.retries
+    stream = mail.jobs if act in {"settle", "bury", "cancelled"} else mail.retries
     server.cli("XGROUP", "DESTROY", stream, "jobq")
     before = everything(server)
     with pytest.raises(StoreError) as caught:

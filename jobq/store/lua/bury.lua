@@ -7,7 +7,8 @@ KEYS
   3  index    hash    job id -> where it is
   4  history  hash    job id -> its attempts so far
   5  meta     hash    counters
-  6  result   string  the result of the job
+  6  cancels  hash    job id -> where it ran when its cancel was asked for
+  7  result   string  the result of the job
 ARGV
   1  group     the consumer group
   2  consumer  the worker that had it
@@ -30,6 +31,7 @@ redis.call('XLEN', KEYS[2]) -- wrong types must fail before the first write
 redis.call('HLEN', KEYS[3])
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
 -- before the rest, for a stranger's entry with the greatest id of all makes it fail.
 redis.call('XDEL', KEYS[1], '0-0')
@@ -37,13 +39,17 @@ local entry = redis.call('XADD', KEYS[2], '*', ARGV[5], ARGV[6], 'letter', ARGV[
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[4], ARGV[5])
+redis.call('HDEL', KEYS[6], ARGV[5])
 redis.call('HSET', KEYS[3], ARGV[5], 'x' .. entry)
 if ARGV[10] ~= '' then
   local where = redis.call('HGET', KEYS[3], ARGV[10])
-  if where and string.sub(where, 2) == ARGV[3] then redis.call('HDEL', KEYS[3], ARGV[10]) end
+  if where and string.sub(where, 2) == ARGV[3] then
+    redis.call('HDEL', KEYS[3], ARGV[10])
+    redis.call('HDEL', KEYS[6], ARGV[10])
+  end
 end
 if tonumber(ARGV[8]) > 0 then
-  redis.call('SET', KEYS[6], ARGV[9], 'PX', ARGV[8])
+  redis.call('SET', KEYS[7], ARGV[9], 'PX', ARGV[8])
 end
 redis.call('HINCRBY', KEYS[5], 'dead', 1)
 return 1

@@ -6,7 +6,8 @@ KEYS
   2  index    hash    job id -> where it is
   3  history  hash    job id -> its attempts so far
   4  meta     hash    counters
-  5  result   string  the result of the job
+  5  cancels  hash    job id -> where it ran when its cancel was asked for
+  6  result   string  the result of the job
 ARGV
   1  group     the consumer group
   2  consumer  the worker that ran it
@@ -24,12 +25,14 @@ if #held == 0 or held[1][4] ~= tonumber(ARGV[4]) then return 0 end
 redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
 redis.call('HLEN', KEYS[3])
 redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[2], ARGV[5])
 redis.call('HDEL', KEYS[3], ARGV[5])
+redis.call('HDEL', KEYS[5], ARGV[5])
 if tonumber(ARGV[6]) > 0 then
-  redis.call('SET', KEYS[5], ARGV[7], 'PX', ARGV[6])
+  redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
 end
 redis.call('HINCRBY', KEYS[4], 'succeeded', 1)
 return 1

@@ -4,6 +4,7 @@ List what is pending for one consumer, with the calls: lost replies, and what a 
 KEYS
   1  stream   stream  jobs or retries
   2  history  hash    job id -> its attempts so far
+  3  cancels  hash    job id -> where it ran when its cancel was asked for
 ARGV
   1  group     the consumer group
   2  consumer  whose
@@ -11,7 +12,8 @@ ARGV
   4  count     how many at most
   5  idle      ms that an entry must have been idle; 0: all
 RETURNS
-  list  for each: entry, fields or nil, delivery count, history or nil, idle ms
+  list  for each: entry, fields or nil, delivery count, history or nil, idle ms, the mark of
+        its cancel or nil
 ]]
 local pending
 if ARGV[5] == '0' then
@@ -24,6 +26,9 @@ for i, held in ipairs(pending) do
   local found = redis.call('XRANGE', KEYS[1], held[1], held[1])[1]
   local history = found and redis.call('HGET', KEYS[2], found[2][1])
   -- false, for nil would end the row: an entry may be pending that was deleted
-  list[i] = { held[1], found and found[2] or false, held[4], history or false, held[3] }
+  local mark = found and redis.call('HGET', KEYS[3], found[2][1])
+  list[i] = {
+    held[1], found and found[2] or false, held[4], history or false, held[3], mark or false,
+  }
 end
 return list

@@ -2,9 +2,10 @@
 Remove one dead letter for good.
 
 KEYS
-  1  dead    stream  dead letters
-  2  index   hash    job id -> where it is
-  3  result  string  the result of the job
+  1  dead     stream  dead letters
+  2  index    hash    job id -> where it is
+  3  cancels  hash    job id -> where it ran when its cancel was asked for
+  4  result   string  the result of the job
 ARGV
   1  id     the job's id
   2  entry  the dead letter
@@ -14,9 +15,11 @@ RETURNS
 ]]
 -- A stranger's entry stands in no index, or under an id that is somebody else's.
 local ours = redis.call('HGET', KEYS[2], ARGV[1]) == 'x' .. ARGV[2]
+redis.call('HLEN', KEYS[3]) -- a wrong type must fail before the first write
 local removed = redis.call('XDEL', KEYS[1], ARGV[2])
 if removed == 1 and ours then
   redis.call('HDEL', KEYS[2], ARGV[1])
-  redis.call('DEL', KEYS[3])
+  redis.call('HDEL', KEYS[3], ARGV[1])
+  redis.call('DEL', KEYS[4])
 end
 return removed

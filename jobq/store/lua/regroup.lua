@@ -6,10 +6,15 @@ KEYS
   2  retries  stream  calls waiting for, or in, a later attempt
   3  due      zset    what becomes runnable when
   4  index    hash    job id -> where it is
-  5  meta     hash    counters; remembers that there was a group
+  5  history  hash    job id -> its attempts so far
+  6  meta     hash    counters; remembers that there was a group
+  7  cancels  hash    job id -> where it ran when its cancel was asked for
+  8  results  any     no key, but what stands before the job's id in the key of each result
 ARGV
   1  group   the consumer group
   2  parked  the parking consumer
+  3  ttl     TTL in ms of the word for those who wait for the result of one that was cancelled
+  4  value   that word, encoded
 RETURNS
   n  how many finished entries were deleted, which a new group would have delivered again
 ]]
@@ -18,17 +23,40 @@ redis.call('XLEN', retries) -- wrong types must fail before the first write
 redis.call('ZCARD', due)
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
+redis.call('HLEN', KEYS[6])
+redis.call('HLEN', KEYS[7])
 redis.call('XDEL', jobs, '0-0') -- deletes nothing; after it, a full Redis lets all the rest pass
+-- Who ran it is not known any more, and with it nobody who could end it: it ends here.
+local function cancelled(stream, where, id)
+  if redis.call('HGET', KEYS[7], id) ~= where then return false end
+  local entry = string.sub(where, 2)
+  redis.pcall('XACK', stream, group, entry)
+  redis.call('XDEL', stream, entry)
+  redis.call('HDEL', KEYS[4], id)
+  redis.call('HDEL', KEYS[5], id)
+  redis.call('HDEL', KEYS[7], id)
+  -- The ids are in the entries, so no caller can name the keys of their results; the hash tag
+  -- of the prefix is that of the queue, and with it the slot.
+  redis.call('SET', KEYS[8] .. id, ARGV[4], 'PX', ARGV[3])
+  redis.call('HINCRBY', KEYS[6], 'cancelled', 1)
+  return true
+end
+
 local made = redis.pcall('XGROUP', 'CREATE', jobs, group, '0', 'MKSTREAM')
 local deleted = 0
-if not made.err and redis.call('HEXISTS', KEYS[5], 'grouped') == 1 then
+if not made.err and redis.call('HEXISTS', KEYS[6], 'grouped') == 1 then
   -- Entries linger after they finished (trim, do not delete): only the index says which.
   local from = '-'
   while true do
     local some = redis.call('XRANGE', jobs, from, '+', 'COUNT', 1000)
     local done = {}
     for _, entry in ipairs(some) do
-      if redis.call('HGET', KEYS[4], entry[2][1]) ~= 'j' .. entry[1] then done[#done + 1] = entry[1] end
+      local where = 'j' .. entry[1]
+      if redis.call('HGET', KEYS[4], entry[2][1]) ~= where then
+        done[#done + 1] = entry[1]
+      else
+        cancelled(jobs, where, entry[2][1])
+      end
     end
     if #done > 0 then deleted = deleted + redis.call('XDEL', jobs, unpack(done)) end
     if #some < 1000 then break end
@@ -37,7 +65,7 @@ if not made.err and redis.call('HEXISTS', KEYS[5], 'grouped') == 1 then
 elseif made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
   return made
 end
-redis.call('HSET', KEYS[5], 'grouped', 1)
+redis.call('HSET', KEYS[6], 'grouped', 1)
 made = redis.pcall('XGROUP', 'CREATE', retries, group, '0', 'MKSTREAM')
 if made.err then
   if string.find(made.err, 'BUSYGROUP', 1, true) then return deleted end
@@ -51,6 +79,8 @@ while true do
   local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', 1000, 'STREAMS', retries, '>')
   if not read then return deleted end
   for _, got in ipairs(read[1][2]) do
-    if not waiting[got[1]] then redis.call('ZADD', due, now, '?' .. got[1]) end
+    if not waiting[got[1]] and not cancelled(retries, 'r' .. got[1], got[2][1]) then
+      redis.call('ZADD', due, now, '?' .. got[1])
+    end
   end
 end

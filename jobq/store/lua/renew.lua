@@ -8,17 +8,17 @@ ARGV
   2  consumer  the worker
   3… entries that it holds
 RETURNS
-  n  how many were renewed
+  list  the entries that the worker no longer owns; nothing was done for them
 ]]
 local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000000, ARGV[2])
 local owned = {}
 for i = 1, #pending do owned[pending[i][1]] = true end
-local mine = {}
+local mine, lost = {}, {}
 for i = 3, #ARGV do
-  if owned[ARGV[i]] then mine[#mine + 1] = ARGV[i] end
+  if owned[ARGV[i]] then mine[#mine + 1] = ARGV[i] else lost[#lost + 1] = ARGV[i] end
 end
-if #mine == 0 then return 0 end
+if #mine == 0 then return lost end
 -- JUSTID leaves the delivery count alone, which is the fence and the attempt.
 mine[#mine + 1] = 'JUSTID'
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, unpack(mine))
-return #mine - 1
+return lost

@@ -1,6 +1,8 @@
 --[[
 Move a first attempt that did not succeed to the retries, where the parking consumer holds it.
 
+One whose cancel was asked for while it ran ends instead.
+
 KEYS
   1  jobs     stream  calls waiting for, or in, their first attempt
   2  retries  stream  calls waiting for, or in, a later attempt
@@ -8,6 +10,8 @@ KEYS
   4  index    hash    job id -> where it is
   5  history  hash    job id -> its attempts so far
   6  meta     hash    counters
+  7  cancels  hash    job id -> where it ran when its cancel was asked for
+  8  result   string  the result of the job
 ARGV
   1  group     the consumer group
   2  consumer  the worker that had it
@@ -19,7 +23,10 @@ ARGV
   8  delay     ms until it becomes runnable
   9  kind      one letter: which workers may take it
  10  history   its attempts so far, encoded; empty: none
+ 11  ttl       TTL in ms of the word for those who wait for the result of one that was cancelled
+ 12  value     that word, encoded
 RETURNS
+  2  cancelled
   1  parked
   0  the worker no longer owns this attempt; nothing was done
 ]]
@@ -32,6 +39,15 @@ redis.call('XPENDING', retries, group, '-', '+', 1)
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
 redis.call('HLEN', KEYS[6])
+if redis.call('HGET', KEYS[7], ARGV[5]) == 'j' .. ARGV[4] then
+  redis.call('XACK', jobs, group, ARGV[4])
+  redis.call('XDEL', jobs, ARGV[4])
+  redis.call('HDEL', KEYS[4], ARGV[5])
+  redis.call('HDEL', KEYS[7], ARGV[5])
+  redis.call('SET', KEYS[8], ARGV[12], 'PX', ARGV[11])
+  redis.call('HINCRBY', KEYS[6], 'cancelled', 1)
+  return 2
+end
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
 -- before the rest, for a stranger's entry with the greatest id of all makes it fail.
 redis.call('XDEL', jobs, '0-0')
@@ -52,4 +68,5 @@ redis.call('ZADD', due, now + tonumber(ARGV[8]), ARGV[9] .. entry)
 redis.call('HSET', KEYS[4], ARGV[5], 'r' .. entry)
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[5], ARGV[5], ARGV[10]) end
 if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[6], 'retried', 1) end
+if ARGV[9] == 'u' then redis.call('HINCRBY', KEYS[6], 'put_back', 1) end
 return 1

@@ -2,14 +2,16 @@
 Bring a dead letter back to the end of its queue: it starts afresh, with its history.
 
 KEYS
-  1  dead    stream  dead letters
-  2  jobs    stream  calls waiting for their first attempt
-  3  index   hash    job id -> where it is
-  4  result  string  the result of the job
+  1  dead     stream  dead letters
+  2  jobs     stream  calls waiting for their first attempt
+  3  index    hash    job id -> where it is
+  4  cancels  hash    job id -> where it ran when its cancel was asked for
+  5  result   string  the result of the job
 ARGV
   1  id       the job's id
   2  entry    the dead letter
   3  history  its attempts so far, encoded
+  4  call     the call from now on, encoded; empty: as it was
 RETURNS
   1  back in its queue
   0  no such dead letter
@@ -17,11 +19,14 @@ RETURNS
 if redis.call('HGET', KEYS[3], ARGV[1]) ~= 'x' .. ARGV[2] then return 0 end
 local found = redis.call('XRANGE', KEYS[1], ARGV[2], ARGV[2])[1]
 if not found then return 0 end
-redis.call('XLEN', KEYS[2]) -- a wrong type must fail before the first write
+local call = ARGV[4] ~= '' and ARGV[4] or found[2][2]
+redis.call('XLEN', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[4])
 -- A full Redis lets XADD pass after DEL. And XADD comes before XDEL, for a stranger's entry with
 -- the greatest id of all makes it fail.
-redis.call('DEL', KEYS[4])
-local entry = redis.call('XADD', KEYS[2], '*', ARGV[1], found[2][2], 'history', ARGV[3])
+redis.call('DEL', KEYS[5])
+local entry = redis.call('XADD', KEYS[2], '*', ARGV[1], call, 'history', ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[4], ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[1], 'j' .. entry)
 return 1

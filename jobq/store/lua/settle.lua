@@ -2,10 +2,11 @@
 Finish a batch of succeeded first attempts: acknowledge, forget, store results, trim.
 
 KEYS
-  1  jobs   stream  calls waiting for, or in, their first attempt
-  2  index  hash    job id -> where it is
-  3  meta   hash    counters
-  4… result keys, one for each result
+  1  jobs     stream  calls waiting for, or in, their first attempt
+  2  index    hash    job id -> where it is
+  3  meta     hash    counters
+  4  cancels  hash    job id -> where it ran when its cancel was asked for
+  5… result keys, one for each result
 ARGV
   1  group     the consumer group
   2  consumer  the worker that ran them
@@ -22,6 +23,7 @@ local owned, done
 local before = redis.call('XPENDING', jobs, group)
 redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
 redis.call('HLEN', KEYS[3])
+local marks = redis.call('HLEN', KEYS[4])
 local count = '0'
 for _, consumer in ipairs(before[4] or {}) do
   if consumer[1] == ARGV[2] then count = consumer[2] end
@@ -44,12 +46,14 @@ if count ~= ARGV[4] then
   if #mine == 0 then return lost end
   done = redis.call('XACK', jobs, group, unpack(mine))
   redis.call('HDEL', KEYS[2], unpack(ids))
+  if marks > 0 then redis.call('HDEL', KEYS[4], unpack(ids)) end
 else
   done = redis.call('XACK', jobs, group, unpack(ARGV, 6, 5 + n))
   redis.call('HDEL', KEYS[2], unpack(ARGV, 6 + n, 5 + 2 * n))
+  if marks > 0 then redis.call('HDEL', KEYS[4], unpack(ARGV, 6 + n, 5 + 2 * n)) end
 end
 local at = 6 + 2 * n
-for k = 4, #KEYS do
+for k = 5, #KEYS do
   if not owned or owned[ARGV[5 + tonumber(ARGV[at])]] then
     redis.call('SET', KEYS[k], ARGV[at + 2], 'PX', ARGV[at + 1])
   end

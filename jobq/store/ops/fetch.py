@@ -30,6 +30,7 @@ class Held:
         count: its delivery count, which in ``retries`` is the attempt.
         history: the encoded attempts so far.
         idle: ms since it was delivered or renewed.
+        mark: where the job ran when its cancel was asked for; None: it was not.
     """
 
     entry: bytes
@@ -37,6 +38,11 @@ class Held:
     count: int
     history: bytes | None
     idle: int = 0
+    mark: bytes | None = None
+
+    def is_cancelled(self, *, in_retries: bool) -> bool:
+        """Tell whether the cancel of this attempt was asked for, so that it shall not start."""
+        return self.mark == (b"r" if in_retries else b"j") + self.entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ def mine(
         idle: ms that an entry must have been idle at least.
     """
     args = (GROUP, consumer, after, count, idle)
-    return call(_MINE, (stream, keys.history(queue)), args, _held)
+    return call(_MINE, (stream, keys.history(queue), keys.cancels(queue)), args, _held)
 
 
 def _entries(reply: Any) -> list[RawEntry]:

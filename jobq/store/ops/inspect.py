@@ -56,6 +56,7 @@ class Counted:
         dead: dead letters.
         oldest_ms: when the one that has been ready for longest was added, Redis time in ms.
         totals: what was counted since the queue exists: succeeded, retried, dead, cancelled.
+        put_back: how often, in this time, a job was put back because its worker does not know it.
     """
 
     now_ms: int
@@ -66,6 +67,7 @@ class Counted:
     dead: int
     oldest_ms: int | None
     totals: dict[str, int]
+    put_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +195,7 @@ def _counted(reply: Any) -> Counted:
         totals={
             name: numbers.get(name, 0) for name in ("succeeded", "retried", "dead", "cancelled")
         },
+        put_back=numbers.get("put_back", 0),
     )
 
 

@@ -6,11 +6,8 @@ from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.ops.fetch import KINDS
-from jobq.store.wire import Op, Script, call, nothing
-
-#: Seconds that the word "cancelled" is kept for those who wait for the result: as long as a
-#: result is by default.
-CANCELLED_TTL = 300.0
+from jobq.store.ops.settle import CANCELLED_MS
+from jobq.store.wire import Op, Script, call, nothing, text
 
 _CANCEL = Script("cancel")
 _REVIVE = Script("revive")
@@ -21,7 +18,11 @@ CANCELLED_IT, NOT_WAITING, IS_RUNNING, IS_DEAD = 1, 0, -1, -2
 
 
 def cancel(queue: str, job_id: str) -> Op[int]:
-    """Cancel a job that waits; the answer is one of the four constants of this module."""
+    """Cancel a job; the answer is one of the four constants of this module.
+
+    One that waits is cancelled now. One that runs is marked, so that it does not start again:
+    whoever runs it must be told to interrupt it, see `jobq.store.ops.control`.
+    """
     every = (
         keys.index(queue),
         keys.jobs(queue),
@@ -29,21 +30,45 @@ def cancel(queue: str, job_id: str) -> Op[int]:
         keys.due(queue),
         keys.history(queue),
         keys.meta(queue),
+        keys.cancels(queue),
         keys.result(queue, job_id),
     )
-    args = (GROUP, PARKED, job_id, int(CANCELLED_TTL * 1000), CANCELLED, KINDS)
+    args = (GROUP, PARKED, job_id, CANCELLED_MS, CANCELLED, KINDS)
     return call(_CANCEL, every, args, int)
 
 
-def revive(queue: str, job_id: str, entry: str, history: bytes) -> Op[bool]:
-    """Bring a dead letter back to the end of its queue; False when it is not there."""
-    every = (keys.dead(queue), keys.jobs(queue), keys.index(queue), keys.result(queue, job_id))
-    return call(_REVIVE, every, (job_id, entry, history), bool)
+def mark(queue: str, job_id: str) -> Op[str]:
+    """Read where a job ran when its cancel was asked for; empty: it was not, or it has ended."""
+    return Op(("HGET", keys.cancels(queue), job_id), lambda reply: text(reply) if reply else "")
+
+
+def revive(
+    queue: str, job_id: str, entry: str, history: bytes, call_bytes: bytes = b""
+) -> Op[bool]:
+    """Bring a dead letter back to the end of its queue; False when it is not there.
+
+    Args:
+        history: its attempts so far, encoded.
+        call_bytes: what stands there as the call from now on; empty: what does already.
+    """
+    every = (
+        keys.dead(queue),
+        keys.jobs(queue),
+        keys.index(queue),
+        keys.cancels(queue),
+        keys.result(queue, job_id),
+    )
+    return call(_REVIVE, every, (job_id, entry, history, call_bytes), bool)
 
 
 def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
     """Remove a dead letter for good; False when it is not there."""
-    every = (keys.dead(queue), keys.index(queue), keys.result(queue, job_id))
+    every = (
+        keys.dead(queue),
+        keys.index(queue),
+        keys.cancels(queue),
+        keys.result(queue, job_id),
+    )
     return call(_PURGE, every, (job_id, entry), bool)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.wire import Op, Script, Word, call
@@ -11,11 +12,16 @@ from jobq.store.wire import Op, Script, Word, call
 #: for deleting itself: some thousands, under half a megabyte.
 LINGER = 4096
 
+#: Milliseconds that the word "cancelled" is kept for those who wait for the result: as long as a
+#: result is by default.
+CANCELLED_MS = 300_000
+
 _SETTLE = Script("settle")
 _FINISH = Script("finish")
 _RETRY = Script("retry")
 _PARK = Script("park")
 _BURY = Script("bury")
+_CANCELLED = Script("cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +67,7 @@ def settle(queue: str, consumer: str, batch: Sequence[Done], *, held: int = -1) 
     args += [done[1] for done in batch]
     for at, done in stored:
         args += (at, done[2], done[3])
-    every = (keys.jobs(queue), keys.index(queue), keys.meta(queue), *results)
+    every = (keys.jobs(queue), keys.index(queue), keys.meta(queue), keys.cancels(queue), *results)
     return call(_SETTLE, every, tuple(args), list)
 
 
@@ -73,6 +79,7 @@ def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
         keys.index(queue),
         keys.history(queue),
         keys.meta(queue),
+        keys.cancels(queue),
         keys.result(queue, job_id.decode()),
     )
     return call(_FINISH, every, (GROUP, consumer, entry, count, job_id, ttl, value), bool)
@@ -81,14 +88,17 @@ def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
 def retry(
     attempt: Attempt, call_bytes: bytes, *, delay: float, kind: str, history: bytes
 ) -> Op[bool]:
-    """Let another attempt follow after ``delay`` seconds; False when no longer owned."""
+    """Let another attempt follow after ``delay`` seconds; False when no longer owned.
+
+    A job whose cancel was asked for while this attempt ran ends as cancelled instead.
+    """
     return _later(attempt, call_bytes, max(1, attempt.count), delay, kind, history)
 
 
 def release(
     attempt: Attempt, call_bytes: bytes, *, delay: float, kind: str, history: bytes = b""
 ) -> Op[bool]:
-    """Give an attempt back that was not started: nothing is counted."""
+    """Give an attempt back that was not started: nothing is counted. See `retry`."""
     return _later(attempt, call_bytes, max(0, attempt.count - 1), delay, kind, history)
 
 
@@ -114,10 +124,26 @@ def bury(
         keys.index(queue),
         keys.history(queue),
         keys.meta(queue),
+        keys.cancels(queue),
         keys.result(queue, (was or job_id).decode("utf-8", "replace")),
     )
     args = (GROUP, consumer, entry, count, job_id, call_bytes, letter, ttl, value, was)
     return call(_BURY, every, args, bool)
+
+
+def cancelled(attempt: Attempt) -> Op[bool]:
+    """End an attempt whose job was cancelled; False when it is no longer owned."""
+    queue, consumer, entry, job_id, count = attempt.fields
+    every = (
+        keys.retries(queue) if count else keys.jobs(queue),
+        keys.index(queue),
+        keys.history(queue),
+        keys.meta(queue),
+        keys.cancels(queue),
+        keys.result(queue, job_id.decode("utf-8", "replace")),
+    )
+    args = (GROUP, consumer, entry, count, job_id, CANCELLED_MS, CANCELLED)
+    return call(_CANCELLED, every, args, bool)
 
 
 def _later(
@@ -125,6 +151,11 @@ def _later(
 ) -> Op[bool]:
     queue, consumer, entry, job_id, count = attempt.fields
     ms = max(0, round(delay * 1000))
+    ended = (
+        keys.meta(queue),
+        keys.cancels(queue),
+        keys.result(queue, job_id.decode("utf-8", "replace")),
+    )
     if not count:
         first = (
             keys.jobs(queue),
@@ -132,10 +163,16 @@ def _later(
             keys.due(queue),
             keys.index(queue),
             keys.history(queue),
-            keys.meta(queue),
+            *ended,
         )
         args = (GROUP, consumer, PARKED, entry, job_id, call_bytes, used, ms, kind, history)
-        return call(_RETRY, first, args, bool)
-    later = (keys.retries(queue), keys.due(queue), keys.history(queue), keys.meta(queue))
+        return call(_RETRY, first, (*args, CANCELLED_MS, CANCELLED), bool)
+    later = (
+        keys.retries(queue),
+        keys.due(queue),
+        keys.index(queue),
+        keys.history(queue),
+        *ended,
+    )
     words = (GROUP, consumer, PARKED, entry, count, used, ms, kind, job_id, history)
-    return call(_PARK, later, words, bool)
+    return call(_PARK, later, (*words, CANCELLED_MS, CANCELLED), bool)

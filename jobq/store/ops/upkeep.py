@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
+from jobq.store.ops.fetch import KINDS
+from jobq.store.ops.settle import CANCELLED_MS
 from jobq.store.wire import Op, Script, call, nothing, pairs, text
 
 _REGROUP = Script("regroup")
 _RENEW = Script("renew")
 _FORGET = Script("forget")
 _BEAT = Script("beat")
+_REMIND = Script("remind")
 
 
 class Consumer(NamedTuple):
@@ -28,14 +32,17 @@ def regroup(queue: str) -> Op[int]:
         keys.retries(queue),
         keys.due(queue),
         keys.index(queue),
+        keys.history(queue),
         keys.meta(queue),
+        keys.cancels(queue),
+        keys.result(queue, ""),
     )
-    return call(_REGROUP, every, (GROUP, PARKED), int)
+    return call(_REGROUP, every, (GROUP, PARKED, CANCELLED_MS, CANCELLED), int)
 
 
-def renew(stream: str, consumer: str, entries: Sequence[str]) -> Op[int]:
-    """Renew the leases of these entries where the consumer still owns them."""
-    return call(_RENEW, (stream,), (GROUP, consumer, *entries), int)
+def renew(stream: str, consumer: str, entries: Sequence[str]) -> Op[list[str]]:
+    """Renew the leases of these entries; the answer is those that the consumer no longer owns."""
+    return call(_RENEW, (stream,), (GROUP, consumer, *entries), _texts)
 
 
 def consumers(stream: str) -> Op[list[Consumer]]:
@@ -51,6 +58,24 @@ def forget(stream: str, consumer: str) -> Op[bool]:
 def due_soon(queue: str, count: int = 100) -> Op[list[tuple[str, float]]]:
     """List the retries that are due first: the letter of their kind, and Redis time in ms."""
     return Op(("ZRANGE", keys.due(queue), 0, count - 1, "WITHSCORES"), _letters)
+
+
+def timed(queue: str) -> Op[int]:
+    """Count the retries that have a time at which they become due."""
+    return Op(("ZCARD", keys.due(queue)), int)
+
+
+def remind(queue: str, after: str = "-", count: int = 100) -> Op[tuple[str, int]]:
+    """Let parked retries become due now that have no time any more, page by page.
+
+    Args:
+        after: ``-``, or ``(`` and the last entry of the page before.
+
+    Returns:
+        The op; its answer is the last entry of the page (empty at the end), and how many it met.
+    """
+    every = (keys.retries(queue), keys.due(queue))
+    return call(_REMIND, every, (GROUP, PARKED, after, count, KINDS), _reminded)
 
 
 def acknowledge(stream: str, entry: bytes) -> Op[int]:
@@ -82,6 +107,11 @@ def time_ms() -> Op[int]:
     return Op(("TIME",), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)
 
 
+def eviction() -> Op[str]:
+    """Ask what Redis does when its memory is full: its ``maxmemory-policy``; empty: it never is."""
+    return Op(("INFO", "memory"), _policy)
+
+
 def client_id() -> Op[int]:
     """Ask how Redis knows this connection."""
     return Op(("CLIENT", "ID"), int)
@@ -92,9 +122,22 @@ def unblock(client: int) -> Op[None]:
     return Op(("CLIENT", "UNBLOCK", client), nothing)
 
 
+def _texts(reply: Any) -> list[str]:
+    return [text(one) for one in reply]
+
+
 def _consumers(reply: Any) -> list[Consumer]:
     rows = [pairs(row) for row in reply]
     return [Consumer(text(row["name"]), int(row["pending"]), int(row["idle"])) for row in rows]
+
+
+def _reminded(reply: Any) -> tuple[str, int]:
+    return text(reply[0]), int(reply[1])
+
+
+def _policy(reply: Any) -> str:
+    said = dict(line.split(":", 1) for line in text(reply).splitlines() if ":" in line)
+    return said.get("maxmemory_policy", "") if said.get("maxmemory", "0") != "0" else ""
 
 
 def _letters(reply: Any) -> list[tuple[str, float]]:

@@ -1,0 +1,37 @@
+--[[
+End an attempt that was interrupted because its job was cancelled.
+
+KEYS
+  1  source   stream  where the attempt is: jobs or retries
+  2  index    hash    job id -> where it is
+  3  history  hash    job id -> its attempts so far
+  4  meta     hash    counters
+  5  cancels  hash    job id -> where it ran when its cancel was asked for
+  6  result   string  the result of the job
+ARGV
+  1  group     the consumer group
+  2  consumer  the worker that ran it
+  3  entry     the entry it ran
+  4  attempt   the delivery count that the worker was given: the fence; 0: do not compare it
+  5  id        the job's id
+  6  ttl       TTL in ms of the word for those who wait for the result
+  7  value     that word, encoded
+RETURNS
+  1  cancelled
+  0  the worker no longer owns this attempt; nothing was done
+]]
+local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
+if #held == 0 then return 0 end
+if ARGV[4] ~= '0' and held[1][4] ~= tonumber(ARGV[4]) then return 0 end
+redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
+redis.call('HLEN', KEYS[3])
+redis.call('HLEN', KEYS[4])
+redis.call('HLEN', KEYS[5])
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.call('XDEL', KEYS[1], ARGV[3])
+redis.call('HDEL', KEYS[2], ARGV[5])
+redis.call('HDEL', KEYS[3], ARGV[5])
+redis.call('HDEL', KEYS[5], ARGV[5])
+redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
+redis.call('HINCRBY', KEYS[4], 'cancelled', 1)
+return 1
