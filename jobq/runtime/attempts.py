@@ -11,10 +11,12 @@ from jobq.core.history import AttemptRecord, History, Kind
 from jobq.core.letter import KEPT_OF_GARBAGE, UNREADABLE, Letter
 from jobq.core.options import policy_with
 from jobq.core.outcome import Buried, Failure, Retrying, decide
+from jobq.core.redact import Redactor, secrets_in, stub
 from jobq.core.registry import Registry
-from jobq.errors import CallTooNew, CallUnreadable
+from jobq.core.signing import inner, without_keys
+from jobq.errors import CallTooNew, CallUnreadable, JobInterrupted
 from jobq.runtime.delivery import Delivery, Item
-from jobq.runtime.describe import describe, is_job_id, kind_of, one_line, text
+from jobq.runtime.describe import describe, is_job_id, kind_of, one_line, redacted, text
 from jobq.store.ops import fetch, settle
 from jobq.store.ops.settle import Attempt, Done
 from jobq.store.wire import Op
@@ -29,6 +31,9 @@ UNKNOWN_LIMIT: Final = 24 * 3600.0
 
 #: ms that the failure of what cannot be read is kept for those who wait, as results are by default.
 UNREADABLE_TTL: Final = 300_000
+
+#: In calls with the header of `jobq.core.marks` these bytes stand somewhere.
+_MARKED: Final = b"\xa1s"
 
 #: What became of a job whose process died at its last attempt.
 CRASHED: Final = "its worker died, and its attempts are used up"
@@ -71,7 +76,7 @@ class Attempts:
         try:
             name, delivery.args, delivery.kwargs, headers = self._decode(fields[1])
         except CallTooNew as error:
-            return self._put_back(delivery, str(error))
+            return self._put_back(delivery, str(without_keys(fields[1]) or error))
         except CallUnreadable as error:
             return self._bury_garbage(item, str(error))
         definition = self._get(name)
@@ -103,7 +108,7 @@ class Attempts:
         try:
             blob = result.SUCCEEDED_HEAD + self._encode(value)
         except Exception as error:  # noqa: BLE001  it has run: running it again cures nothing
-            why = describe(error).message
+            why = describe(error, self._redactor(delivery)).message
             log.warning("kept no result job=%s error=%s", text(delivery.job_id), why)
             blob = result.unreadable(
                 f"{delivery.definition.name} returned a value that cannot be "
@@ -116,10 +121,21 @@ class Attempts:
         done = self.done(delivery, value)
         return settle.finish(self._attempt(delivery), done[2], done[3])
 
-    def failed(self, delivery: Delivery, error: BaseException) -> Op[bool]:
-        """Return the op that follows a failure: another attempt later, or the dead letters."""
-        failure = describe(error)
+    def failed(
+        self, delivery: Delivery, error: BaseException, *, cancelled: bool = False
+    ) -> Op[bool]:
+        """Return the op that follows a failure: another attempt later, or the dead letters.
+
+        Args:
+            cancelled: the job's cancel was asked for; then there is neither.
+        """
+        if cancelled or isinstance(error, JobInterrupted):
+            return self.cancelled(delivery)
+        redactor = self._redactor(delivery)
+        failure = describe(error, redactor)
         outcome = decide(delivery.policy, delivery.attempt, error, failure, self._rng)
+        if redactor is not None:  # it can hold words of the exception too
+            outcome = redacted(outcome, redactor)
         history = self._history(delivery).add(
             self._record(delivery.attempt, kind_of(error), outcome.error)
         )
@@ -141,6 +157,11 @@ class Attempts:
                 history=history.encode(),
             )
         return self._bury(delivery, outcome, history)
+
+    def cancelled(self, delivery: Delivery) -> Op[bool]:
+        """Return the op that ends a job whose cancel was asked for."""
+        log.info("cancelled job=%s name=%s", text(delivery.job_id), delivery.definition.name)
+        return settle.cancelled(self._attempt(delivery))
 
     def give_back(self, delivery: Delivery, *, delay: float = 0.0) -> Op[bool]:
         """Return the op that gives back a delivery that was not started: nothing is counted."""
@@ -191,9 +212,13 @@ class Attempts:
     def _bury_garbage(self, item: Item, why: str) -> Op[bool]:
         """Bury what is not a call, under an id of its own: a stranger may have used any."""
         queue, entry, fields, count = item[:4]
+        call = inner(fields[1]) if fields and len(fields) > 1 else b""
+        why = Redactor(secrets_in(call)).text(why)
         log.error("buried unreadable entry=%s queue=%s reason=%s", text(entry), queue, why)
         parts = fields or []
         kept = parts[1] if len(parts) == 2 else b" ".join(parts)
+        if (shown := stub(call)) != call:
+            kept = shown
         failure = Failure("CallUnreadable", why, "")
         letter = Letter(
             UNREADABLE, failure, 0, int(entry.split(b"-")[0]), History(), readable=False
@@ -237,6 +262,14 @@ class Attempts:
             kind=fetch.UNKNOWN,
             history=history.unknown_since(since).encode(),
         )
+
+    def _redactor(self, delivery: Delivery) -> Redactor | None:
+        """Return what takes sensitive arguments out of texts; None: there are none."""
+        marks = delivery.definition.sensitive
+        if not marks and _MARKED not in delivery.call:
+            return None
+        # Out of the bytes again: the function may have changed what it was given.
+        return Redactor(secrets_in(inner(delivery.call), marks))
 
     def _unknown(self, name: str) -> str:
         near = self._registry.nearest(name)

@@ -1,9 +1,10 @@
 """A page of memory that a worker shares with its supervisor: what it holds and what it runs.
 
-The supervisor renews exactly the leases that stand here, and learns from it, when the worker dies,
-which jobs had been started. The worker writes without locks and system calls: plain stores to
-an anonymous shared map that the fork inherits. A version number that is odd during a write tells
-the reader to look again (a seqlock).
+The supervisor renews exactly the leases that stand here, learns from it which jobs had been
+started when the worker dies, and which of them have run for too long. It leaves notes: that a job
+is to be ended, or no longer belongs to this worker. The worker writes without locks and system
+calls: plain stores to an anonymous shared map that the fork inherits. A version number that is odd
+during a write tells the reader to look again (a seqlock).
 """
 
 import mmap
@@ -25,28 +26,52 @@ MOST_QUEUES: Final = 256
 #: Bytes of an entry's id: two numbers of 64 bits in decimal, and a dash, are 41 at most.
 _ID: Final = 48
 
+#: Notes that fit at a time; the next ones wait until these have been taken.
+_MOST_NOTES: Final = 32
+
 _STARTED, _RETRIES, _USED = 1, 2, 4
 
-_VERSION, _STATE, _CLIENT, _COUNT, _CURRENT = range(5)  # words of 64 bits
-_FLAGS: Final = 40
+_VERSION, _STATE, _CLIENT, _COUNT, _CURRENT, _RENEWED, _NOTED = range(7)  # words of 64 bits
+_DEADLINES: Final = 7  # and one word for each place
+_FLAGS: Final = (_DEADLINES + CAPACITY) * 8
 _QUEUES: Final = _FLAGS + CAPACITY
 _IDS: Final = _QUEUES + CAPACITY
-_SIZE: Final = _IDS + CAPACITY * _ID
+_NOTES: Final = _IDS + CAPACITY * _ID
+_SIZE: Final = _NOTES + _MOST_NOTES * (1 + _ID)
 
 STARTING, BUSY, WAITING, DRAINING, ENDED = 0, 1, 2, 3, 4
 
 #: It has said why it ends: Redis refuses its password, which waiting does not cure; another reason.
 DENIED, FAILED = 5, 6
 
+#: It has run as many jobs as a worker may, and ends so that a new one takes its place.
+REPLACED: Final = 7
+
+#: What a note says of an entry: end the job, it was cancelled; it belongs to another worker now.
+CANCEL, LOST = b"c", b"l"
+
+#: What it says, and of which job: see `note_name`.
+Note = tuple[bytes, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An entry on the board: of which queue (by number), of which stream, and whether it runs."""
+    """An entry on the board: of which queue (by number), of which stream, and whether it runs.
+
+    Attributes:
+        deadline: monotonic seconds after which its process is to be killed; 0: never.
+    """
 
     entry: str
     queue: int
     retries: bool
     started: bool
+    deadline: float = 0.0
+
+
+def note_name(entry: bytes, queue: int, *, retries: bool) -> bytes:
+    """Return how notes call a job: entries of different streams can have the same id."""
+    return b"%d%c%b" % (queue, b"r" if retries else b"j", entry)
 
 
 class Board:
@@ -105,6 +130,25 @@ class Board:
         """Say that it has ended: if the process dies now, this job was not why."""
         self._bytes[_FLAGS + place] &= ~_STARTED & 0xFF
 
+    def must_end(self, place: int, at: float) -> None:
+        """Say when a job must have ended, or its process is killed.
+
+        Args:
+            at: monotonic seconds; 0: there is no such time, or no longer.
+        """
+        self._words[_DEADLINES + place] = int(at * 1e9)
+
+    def notes(self) -> list[Note]:
+        """Take the notes that the supervisor has left."""
+        found = [self._note(at) for at in range(self._words[_NOTED])]
+        self._words[_NOTED] = 0
+        return found
+
+    @property
+    def renewed(self) -> float:
+        """When the supervisor last renewed the leases, monotonic seconds; 0: not yet."""
+        return self._words[_RENEWED] / 1e9
+
     def drop(self, places: Sequence[int]) -> None:
         """Take entries off the board."""
         with self._lock:
@@ -156,6 +200,37 @@ class Board:
         """How many jobs have been started and are not settled."""
         return sum(place.started for place in self.read())
 
+    @property
+    def next_deadline(self) -> float:
+        """The first time at which a job must have ended, monotonic seconds; 0: there is none."""
+        count = min(self._words[_COUNT], CAPACITY)
+        every = self._words[_DEADLINES : _DEADLINES + count].tolist()
+        return min(filter(None, every), default=0) / 1e9
+
+    def has_renewed(self, at: float) -> None:
+        """Say that the leases of what stands here have been renewed, monotonic seconds."""
+        self._words[_RENEWED] = int(at * 1e9)
+
+    def leave_notes(self, notes: Sequence[Note]) -> int:
+        """Leave notes for the worker, which must be told by a signal to read them.
+
+        Returns:
+            How many were left: none while it has not taken those from before.
+        """
+        if self._words[_NOTED]:
+            return 0
+        left = notes[:_MOST_NOTES]
+        for at, (what, entry) in enumerate(left):
+            start = _NOTES + at * (1 + _ID)
+            self._bytes[start : start + 1 + _ID] = what + entry.ljust(_ID)
+        self._words[_NOTED] = len(left)
+        return len(left)
+
+    def _note(self, at: int) -> Note:
+        start = _NOTES + at * (1 + _ID)
+        note = bytes(self._bytes[start : start + 1 + _ID])
+        return note[:1], note[1:].rstrip()
+
     def read(self) -> list[Place]:
         """Return what is on the board.
 
@@ -171,23 +246,27 @@ class Board:
                 time.sleep(0.0005)
         return _places(*copy)
 
-    def _copy(self) -> tuple[bytes, bytes, bytes, int]:
+    def _copy(self) -> tuple[bytes, bytes, bytes, list[int], int]:
         count = min(self._words[_COUNT], CAPACITY)
         return (
             bytes(self._bytes[_FLAGS : _FLAGS + count]),
             bytes(self._bytes[_QUEUES : _QUEUES + count]),
             bytes(self._bytes[_IDS : _IDS + count * _ID]),
+            self._words[_DEADLINES : _DEADLINES + count].tolist(),
             self._words[_CURRENT] - 1,
         )
 
 
-def _places(flags: bytes, queues: bytes, ids: bytes, current: int) -> list[Place]:
+def _places(
+    flags: bytes, queues: bytes, ids: bytes, deadlines: list[int], current: int
+) -> list[Place]:
     return [
         Place(
             ids[at * _ID : (at + 1) * _ID].rstrip().decode("ascii", "replace"),
             queues[at],
             bool(flag & _RETRIES),
             bool(flag & _STARTED) or at == current,
+            deadlines[at] / 1e9,
         )
         for at, flag in enumerate(flags)
         if flag & _USED

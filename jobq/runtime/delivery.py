@@ -1,5 +1,8 @@
 """An entry in the hands of a worker: before it is read, and as a call that can be made."""
 
+from collections.abc import Callable
+from functools import partial
+
 from jobq.core.current import RunningJob, moment
 from jobq.core.options import Policy
 from jobq.core.registry import Definition
@@ -13,15 +16,20 @@ Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
 
 
 class Delivery:
-    """An entry handed to this worker: a call that can be made, the attempt, and the fence."""
+    """An entry handed to this worker: a call that can be made, the attempt, and the fence.
 
-    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy")
+    Attributes:
+        still_mine: whether this worker still holds the lease; set when the job starts.
+    """
+
+    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy", "still_mine")
 
     fields: list[bytes]
     definition: Definition
     policy: Policy
     args: list[object]
     kwargs: dict[str, object]
+    still_mine: Callable[[Item], bool]
 
     def __init__(self, item: Item) -> None:
         self.item = item
@@ -83,6 +91,7 @@ class Delivery:
             self.queue,
             self.attempt,
             moment(self.enqueued_ms),
+            partial(self.still_mine, self.item),
         )
 
     @property

@@ -1,19 +1,25 @@
 """What went wrong, in words: exceptions and ids as text for histories, dead letters and logs."""
 
 import traceback as traceback_module
+from dataclasses import replace
 from typing import Final
 
 from jobq.core.history import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, Kind, clean
 from jobq.core.ids import check_job_id
-from jobq.core.outcome import Failure
+from jobq.core.outcome import Buried, Failure, Retrying
+from jobq.core.redact import Redactor
 from jobq.errors import Dead, OptionError, Retry
 
 #: Digits of milliseconds since 1970 that are a time: up to the year 5138.
 _TIME_DIGITS: Final = 14
 
 
-def describe(error: BaseException) -> Failure:
-    """Return an exception as text that can be kept; frames of jobq itself are left out."""
+def describe(error: BaseException, redactor: Redactor | None = None) -> Failure:
+    """Return an exception as text that can be kept; frames of jobq itself are left out.
+
+    Args:
+        redactor: takes out what nobody may see, before anything is cut off.
+    """
     kind = type(error)
     # Our own and Python's are known by their name alone.
     bare = kind.__module__ in {"builtins", "jobq.errors"}
@@ -29,11 +35,22 @@ def describe(error: BaseException) -> Failure:
         lines = traceback_module.format_exception(kind, error.with_traceback(frames), frames)
     except Exception:  # noqa: BLE001  the same, in a chained exception
         lines = [f"{name}: {message}"]
+    shown = "".join(lines)
+    if redactor is not None:
+        message, shown = redactor.text(message), redactor.text(shown)
     return Failure(
         clean(name[:MAX_ERROR_CHARS]),
         clean(message[:MAX_MESSAGE_CHARS]),
-        clean("".join(lines)[-MAX_TRACEBACK_CHARS:]),
+        clean(shown[-MAX_TRACEBACK_CHARS:]),
     )
+
+
+def redacted(outcome: Retrying | Buried, redactor: Redactor) -> Retrying | Buried:
+    """Return an outcome without what nobody may see."""
+    error = replace(outcome.error, message=redactor.text(outcome.error.message))
+    if isinstance(outcome, Buried):
+        return Buried(redactor.text(outcome.reason), error)
+    return replace(outcome, error=error)
 
 
 def one_line(failure: Failure) -> str:

@@ -9,7 +9,8 @@ from jobq.errors import StoreError
 from jobq.runtime.board import Board
 from jobq.runtime.delivery import Item
 from jobq.runtime.outbox import Outbox
-from jobq.store.ops import fetch, upkeep
+from jobq.store.ops import fetch, settle, upkeep
+from jobq.store.ops.settle import Attempt
 from jobq.store.wire import Answer, Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.worker")
@@ -29,14 +30,16 @@ class Line:
         queue: its name.
         number: its place in the order of the worker, which stands on the board.
         due_in: seconds until the next retry is due, as of the last look; None: none waits.
+        grouped: its groups were there at the last look.
     """
 
-    __slots__ = ("due_in", "number", "queue", "_consumer", "_reads")
+    __slots__ = ("due_in", "grouped", "number", "queue", "_consumer", "_reads")
 
     def __init__(self, queue: str, number: int, consumer: str) -> None:
         self.queue = queue
         self.number = number
         self.due_in: float | None = 0.0
+        self.grouped = True
         self._consumer = consumer
         self._reads = False
 
@@ -78,6 +81,9 @@ class Intake:
         taken = 0
         mend: list[AnyOp] = []
         claimed, *rest = answers
+        for entries in rest:  # before anything is raised: what was read is ours
+            if not isinstance(entries, StoreError) and entries:
+                taken += self.new(line.queue, entries)
         if isinstance(claimed, StoreError):
             mend += self._mend(line, claimed)
         else:
@@ -86,8 +92,8 @@ class Intake:
         for entries in rest:
             if isinstance(entries, StoreError):
                 mend = mend or self._mend(line, entries)
-            elif entries:
-                taken += self.new(line.queue, entries)
+        if rest and not mend:
+            line.grouped = True
         return taken, mend
 
     def new(self, queue: str, entries: list[fetch.RawEntry]) -> int:
@@ -120,10 +126,25 @@ class Intake:
         if not lost:
             return
         log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
+        wanted = [one for one in lost if not one.is_cancelled(in_retries=in_retries)]
         if in_retries:
-            self.hold(queue, lost)
+            self.hold(queue, wanted)
         else:
-            self.new(queue, [[one.entry, one.fields] for one in lost])
+            self.new(queue, [[one.entry, one.fields] for one in wanted])
+        for one in lost:
+            if one.is_cancelled(in_retries=in_retries):
+                self._end(queue, one, in_retries=in_retries)
+
+    def _end(self, queue: str, held: fetch.Held, *, in_retries: bool) -> None:
+        """End a job whose cancel was asked for while its delivery was lost: it does not start."""
+        (place,) = self._board.hold([held.entry], self._by_queue[queue].number, retries=in_retries)
+        fields = held.fields or [b""]
+        count = held.count if in_retries else 0
+        self._outbox.held[queue] += not in_retries
+        self._outbox.add(
+            settle.cancelled(Attempt(queue, self._consumer, held.entry, fields[0], count)),
+            (queue, held.entry, fields, count, held.history, place),
+        )
 
     def block(self, *, idle: bool = True) -> float:
         """Return how long a read may wait now, in seconds: never past the next retry."""
@@ -145,6 +166,8 @@ class Intake:
 
     def _mend(self, line: Line, error: StoreError) -> list[AnyOp]:
         if error.code in {"NOGROUP", "UNBLOCKED"}:
-            log.warning("made group anew queue=%s reason=%s", line.queue, error)
+            if line.grouped:  # one line for each change of state
+                log.warning("made group anew queue=%s reason=%s", line.queue, error)
+            line.grouped = False
             return [upkeep.regroup(line.queue)]
         raise error

@@ -55,6 +55,7 @@ class Link:
         self._stopping = stopping
         self._alone = alone
         self._lost = False
+        self._said_lost = False
         self._flying: tuple[Posting, list[AnyOp]] | None = None
 
     @property
@@ -98,7 +99,19 @@ class Link:
         sent = len(posting.ops)
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
+            self._mend()
         return answers[sent:]
+
+    def _mend(self) -> None:
+        """Make the groups anew that an outcome has missed: the next trip takes it along."""
+        ops = [upkeep.regroup(queue) for queue in self._outbox.groupless]
+        if ops:
+            self._outbox.groupless.clear()
+            try:
+                self._connection.exchange(ops)
+            except BaseException:
+                self._land()
+                raise
 
     def _land(self) -> None:
         self._lost = True
@@ -113,23 +126,38 @@ class Link:
             StoreDenied: the password is wrong, which waiting does not cure.
         """
         pause, most = BACKOFF
-        told = False
         while not self._stopping():
             try:
                 self._greet()
             except StoreDenied:
                 raise
             except StoreError as error:
-                if not told:
-                    log.warning("lost redis error=%s", error)
-                    told = True
+                self.say_lost(error)
                 self._connection.close()
                 self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
                 pause = min(most, 2 * pause)
             else:
-                if told:
+                if self._said_lost:
                     log.warning("found redis again")
+                    self._said_lost = False
                 return
+
+    def reopen(self) -> None:
+        """Connect once, for outcomes only: what is delivered is not looked at.
+
+        Raises:
+            StoreUnavailable: it cannot.
+        """
+        if self._lost:
+            self._connection.close()
+            self._connection.open()
+            self._lost = False
+
+    def say_lost(self, error: StoreError) -> None:
+        """Say that Redis is away, once."""
+        if not self._said_lost:
+            log.warning("lost redis error=%s", error)
+        self._said_lost = True
 
     def _greet(self) -> None:
         queues = [line.queue for line in self._intake.lines]
@@ -140,9 +168,18 @@ class Link:
             if isinstance(answer, StoreError):
                 raise answer
         self._board.connected(client)
-        for queue in queues:
-            self._adopt(queue)
+        self._adopt_all()
         self._lost = False
+
+    def look_for_missed(self) -> None:
+        """Hold what an outcome that was refused has hidden; nothing may be on its way to us."""
+        if self._outbox.missed:
+            self._adopt_all()
+
+    def _adopt_all(self) -> None:
+        self._outbox.missed = False
+        for line in self._intake.lines:
+            self._adopt(line.queue)
 
     def _adopt(self, queue: str) -> None:
         for stream in (keys.jobs(queue), keys.retries(queue)):

@@ -41,6 +41,10 @@ class Outbox:
 
     Attributes:
         refused: Redis answered the last time, and refused; sending again at once is no use.
+        missed: an outcome was for what is no longer ours, so it can be ours anew: a retry that was
+            parked and taken again in a trip whose answers were lost. Whoever looks for it clears
+            this.
+        groupless: the queues whose group an outcome has missed. Whoever makes it anew clears this.
     """
 
     def __init__(self, queues: Sequence[str], consumer: str) -> None:
@@ -49,7 +53,8 @@ class Outbox:
         self.done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
-        self.refused = False
+        self.refused = self.missed = False
+        self.groupless: set[str] = set()
         #: How many entries of ``jobs`` this worker holds, of each queue.
         self.held: dict[str, int] = dict.fromkeys(queues, 0)
 
@@ -94,7 +99,7 @@ class Outbox:
         groups = len(posting.groups)
         for (queue, batch), answer in zip(posting.groups, answers[:groups], strict=True):
             if isinstance(answer, StoreError):
-                kept += self._refused(answer, len(batch))
+                kept += self._refused(answer, len(batch), queue)
                 self.done[queue].extendleft(reversed(batch))
             else:
                 free += [done[4] for done in batch]
@@ -102,7 +107,7 @@ class Outbox:
                 lost += [entry.decode() for entry in answer]
         for (op, item), answer in zip(posting.others, answers[groups:], strict=True):
             if isinstance(answer, StoreError):
-                kept += self._refused(answer, 1)
+                kept += self._refused(answer, 1, item[0])
                 self._others.append((op, item))
             else:
                 free.append(item[5])
@@ -111,6 +116,7 @@ class Outbox:
         # After a resend "not yours" mostly means "done already": the first try got through.
         if lost and not self._resent:
             log.warning("lost lease jobs=%d entries=%s", len(lost), " ".join(lost[:10]))
+        self.missed = self.missed or bool(lost)
         self._resent = kept > 0
         if self.refused and posting.ops and not kept:
             log.warning("settled what was kept")
@@ -130,7 +136,9 @@ class Outbox:
         found.update(item[1] for _, item in list(self._others))
         return found
 
-    def _refused(self, error: StoreError, many: int) -> int:
+    def _refused(self, error: StoreError, many: int, queue: str) -> int:
+        if error.code == "NOGROUP":
+            self.groupless.add(queue)
         if not self.refused:  # one line for each change of state
             log.error("kept outcomes jobs=%d error=%s", many, error)
         return many

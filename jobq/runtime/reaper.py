@@ -1,11 +1,17 @@
-"""Expired leases: jobs of workers whose whole host is gone, taken over by whoever notices."""
+"""Expired leases: jobs of workers whose whole host is gone, taken over by whoever notices.
+
+And what is in nobody's hands although its worker lives: a delivery that Redis sent to a connection
+that was gone; a retry whose time somebody has deleted.
+"""
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from jobq.errors import StoreError
-from jobq.runtime.recovery import recover
+from jobq.runtime.children import Child
+from jobq.runtime.recovery import Crashed, Fate, Released, Terms, recover
 from jobq.store import keys
 from jobq.store.keys import PARKED
 from jobq.store.ops import fetch, upkeep
@@ -26,6 +32,40 @@ Suspicion = tuple[str, bytes, str, int]
 Exchange = Callable[[list[AnyOp]], Answers]
 
 
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A consumer of a stream, and whether it is a worker of ours that lives."""
+
+    queue: str
+    stream: str
+    in_retries: bool
+    consumer: str
+    child: Child | None
+
+    def held(self) -> set[bytes]:
+        """What the worker has in its hands, as far as we can know."""
+        if self.child is None:
+            return set()
+        return {
+            key.entry.encode()
+            for key, _ in self.child.holds()
+            if (key.queue, key.in_retries) == (self.queue, self.in_retries)
+        }
+
+    def fate(self, held: Held) -> Fate:
+        """What becomes of an entry whose lease has run out."""
+        if self.child is not None:
+            return Released()  # it never reached the worker
+        return Crashed(f"lost with its host or silent for {held.idle / 1000:.0f} s", certain=False)
+
+    @property
+    def told(self) -> str:
+        """The line of the log."""
+        if self.child is not None:
+            return "found lost deliveries jobs=%d queue=%s worker=%s"
+        return "took over jobs=%d queue=%s worker=%s"
+
+
 class Reaper:
     """Takes over what had an expired lease at two looks, of the same owner.
 
@@ -34,27 +74,51 @@ class Reaper:
 
     Args:
         exchange: runs ops on the supervisor's connection.
+
+    Attributes:
         lease: seconds.
+        terms: what jobs are judged by; of job functions that our app does not know, the defaults.
     """
 
-    def __init__(self, exchange: Exchange, lease: float) -> None:
+    def __init__(self, exchange: Exchange, lease: float, terms: Terms) -> None:
+        self.lease = lease
+        self.terms = terms
         self._exchange = exchange
-        self._idle = int(lease * 1000)
         self._seen: set[Suspicion] = set()
+        #: The queues that had more parked retries than times, as of the last look.
+        self._untimed: set[str] = set()
 
-    def look(self, queues: Collection[str], own: Collection[str], now_ms: int) -> None:
-        """Look once at all queues; consumers in ``own`` have a supervisor that renews them."""
+    def look(
+        self,
+        queues: Collection[str],
+        living: Mapping[str, Child],
+        dead: Collection[str],
+        now_ms: int,
+    ) -> None:
+        """Look once at all queues.
+
+        Args:
+            living: our own workers by consumer; what stands on their boards is renewed.
+            dead: the consumers of those that have died and are being recovered.
+            now_ms: Redis time.
+        """
         seen: set[Suspicion] = set()
+        untimed: set[str] = set()
         for queue in queues:
             for stream, in_retries in ((keys.jobs(queue), False), (keys.retries(queue), True)):
                 for consumer in self._consumers(stream):
-                    if consumer.name in own or consumer.name == PARKED:
+                    if consumer.name == PARKED:
+                        untimed |= self._look_at_parked(queue, consumer.pending)
+                    elif consumer.name in dead:
                         continue
-                    if consumer.pending:
-                        seen |= self._look_at(queue, stream, in_retries, consumer.name, now_ms)
-                    elif consumer.idle > FORGET_AFTER:
+                    elif consumer.pending:
+                        child = living.get(consumer.name)
+                        where = _Where(queue, stream, in_retries, consumer.name, child)
+                        seen |= self._look_at(where, now_ms)
+                    elif consumer.name not in living and consumer.idle > FORGET_AFTER:
                         self._exchange([upkeep.forget(stream, consumer.name)])
         self._seen = seen
+        self._untimed = untimed
 
     def _consumers(self, stream: str) -> list[upkeep.Consumer]:
         (answer,) = self._exchange([upkeep.consumers(stream)])
@@ -62,40 +126,60 @@ class Reaper:
             return []
         return answer  # type: ignore[no-any-return]
 
-    def _look_at(
-        self, queue: str, stream: str, in_retries: bool, consumer: str, now_ms: int
-    ) -> set[Suspicion]:
+    def _look_at(self, where: _Where, now_ms: int) -> set[Suspicion]:
         seen: set[Suspicion] = set()
         after = "-"
         while True:
-            page: list[Held] = self._page(queue, stream, consumer, after)
+            page = self._page(where, after)
             taken: list[AnyOp] = []
+            held_there = where.held() if page else set()
             for held in page:
-                suspicion = (stream, held.entry, consumer, held.count)
-                if suspicion in self._seen:
-                    crash = f"lost with its host or silent for {held.idle / 1000:.0f} s"
-                    taken.append(
-                        recover(
-                            queue,
-                            consumer,
-                            held,
-                            in_retries=in_retries,
-                            crash=crash,
-                            now_ms=now_ms,
-                            certain=False,
-                        )
-                    )
-                else:
+                suspicion = (where.stream, held.entry, where.consumer, held.count)
+                if held.entry in held_there:
+                    continue
+                if suspicion not in self._seen:
                     seen.add(suspicion)
+                    continue
+                taken.append(
+                    recover(
+                        held,
+                        where.fate(held),
+                        queue=where.queue,
+                        consumer=where.consumer,
+                        in_retries=where.in_retries,
+                        terms=self.terms,
+                        now_ms=now_ms,
+                    )
+                )
             if taken:
-                log.warning("took over jobs=%d queue=%s worker=%s", len(taken), queue, consumer)
+                log.warning(where.told, len(taken), where.queue, where.consumer)
                 self._exchange(taken)
             if len(page) < PAGE:
                 return seen
             after = f"({page[-1].entry.decode()}"
 
-    def _page(self, queue: str, stream: str, consumer: str, after: str) -> list[Held]:
-        op = fetch.mine(queue, stream, consumer, after=after, count=PAGE, idle=self._idle)
+    def _look_at_parked(self, queue: str, parked: int) -> set[str]:
+        """Let retries become due that have no time, when that is so at two looks."""
+        (timed,) = self._exchange([upkeep.timed(queue)])
+        if isinstance(timed, StoreError) or parked <= timed:
+            return set()
+        if queue not in self._untimed:
+            return {queue}
+        met, after = 0, "-"
+        while after:
+            (answer,) = self._exchange([upkeep.remind(queue, after, PAGE)])
+            if isinstance(answer, StoreError):
+                raise answer
+            last, some = answer
+            met, after = met + some, last and f"({last}"
+        log.warning("found retries without a time jobs=%d queue=%s", met, queue)
+        return set()
+
+    def _page(self, where: _Where, after: str) -> list[Held]:
+        idle = int(self.lease * 1000)
+        op = fetch.mine(
+            where.queue, where.stream, where.consumer, after=after, count=PAGE, idle=idle
+        )
         (answer,) = self._exchange([op])
         if isinstance(answer, StoreError):
             raise answer

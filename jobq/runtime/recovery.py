@@ -1,14 +1,18 @@
 """What becomes of the jobs that a dead worker held: decided here, in ops that the fence guards."""
 
 import logging
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from jobq.core import result
-from jobq.core.history import AttemptRecord, History
+from jobq.core.head import Head, read_head
+from jobq.core.history import AttemptRecord, History, Kind
 from jobq.core.letter import Letter
-from jobq.core.outcome import Failure
-from jobq.errors import CallUnreadable
-from jobq.runtime.describe import enqueued_ms
+from jobq.core.options import Policy, policy_with
+from jobq.core.outcome import Buried, Failure, Retrying, decide
+from jobq.errors import CallUnreadable, JobTimedOut
+from jobq.runtime.describe import enqueued_ms, one_line, text
 from jobq.store import keys
 from jobq.store.ops import fetch, settle, upkeep
 from jobq.store.ops.fetch import Held
@@ -17,59 +21,187 @@ from jobq.store.wire import Op
 
 log = logging.getLogger("jobq.supervisor")
 
-#: Crashes after which a job is buried, as Sidekiq Pro does: poison must stop.
-MAX_CRASHES: Final = 3
+#: The names under which these ends stand in histories and dead letters.
+CRASH: Final = "WorkerDied"
+TIMEOUT: Final = "JobTimedOut"
 
-#: Seconds that the failure of such a job is kept for those who wait: the policy of the job is
-#: not known here, since a supervisor imports no app. The default of result_ttl.
-RESULT_TTL: Final = 300.0
 
-#: The name under which a crash stands in histories and dead letters.
-ERROR: Final = "WorkerDied"
+@dataclass(frozen=True, slots=True)
+class Released:
+    """It had not been started, or it was us who ended its process: nothing is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crashed:
+    """It was running in a process that died: it is charged a crash, and runs alone from now on.
+
+    Attributes:
+        how: the process ended.
+        certain: it is known that this job was running. When it is not, the crash counts towards
+            ``max_crashes``, so that poison stops, but uses no attempt: perhaps it never started.
+    """
+
+    how: str
+    certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """It ran past its hard timeout, and its process was killed: a failed attempt like others.
+
+    Attributes:
+        how: the process ended; how much memory it had.
+    """
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Its cancel was asked for, it did not end, and its process was killed."""
+
+
+Fate = Released | Crashed | TimedOut | Cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the decision needs to know of the app and of the worker.
+
+    Attributes:
+        policy_for: gives the policy of a job function.
+        grace: seconds between a timeout and the kill.
+        rng: gives a number from 0 up to 1, for the jitter of the backoff.
+    """
+
+    policy_for: Callable[[str], Policy]
+    grace: float
+    rng: Callable[[], float]
 
 
 def recover(
+    held: Held,
+    fate: Fate,
+    *,
     queue: str,
     consumer: str,
-    held: Held,
-    *,
     in_retries: bool,
-    crash: str | None,
+    terms: Terms,
     now_ms: int,
-    certain: bool = True,
 ) -> Op[bool] | Op[int]:
     """Return the op that takes one job from a dead worker.
 
     Args:
-        crash: how the process ended, when this job was running in it: that is charged, and the
-            job runs alone from now on. None: it was not started; nothing is counted.
         now_ms: milliseconds since 1970.
-        certain: it is known that this job was running. When it is not, the crash counts towards
-            `MAX_CRASHES`, so that poison stops, but uses no attempt: perhaps it never started.
     """
     stream = keys.retries(queue) if in_retries else keys.jobs(queue)
     if not held.fields or len(held.fields) < 2:
         return upkeep.acknowledge(stream, held.entry)
     job_id, call = held.fields[0], held.fields[1]
     attempt = Attempt(queue, consumer, held.entry, job_id, held.count if in_retries else 0)
+    if isinstance(fate, Cancelled) or held.is_cancelled(in_retries=in_retries):
+        log.info("cancelled job=%s", text(job_id))
+        return settle.cancelled(attempt)
     more = {held.fields[i]: held.fields[i + 1] for i in range(2, len(held.fields) - 1, 2)}
     known = held.history or more.get(b"history") or b""
-    if crash is None:
+    if isinstance(fate, Released):
         history = b"" if in_retries else known
         return settle.release(attempt, call, delay=0.0, kind=fetch.ANY, history=history)
-    number = max(1, attempt.count)
-    failure = Failure(ERROR, f"the worker process was {crash}", "")
-    after = _history(known).add(
-        AttemptRecord(number, now_ms, "crashed", failure.error, failure.message)
+    case = _Case(
+        attempt,
+        call,
+        read_head(call),
+        _history(known),
+        enqueued_ms(more.get(b"first", held.entry), held.entry),
+        terms,
+        now_ms,
     )
-    if after.crashes < MAX_CRASHES:
-        later = settle.retry if certain else settle.release
-        return later(attempt, call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
-    since = enqueued_ms(more.get(b"first", held.entry), held.entry)
-    reason = f"its worker died {after.crashes} times"
-    letter = Letter(reason, failure, number, since, after)
-    blob = result.dead(failure.error, failure.message, "", number)
-    return settle.bury(attempt, call, letter.encode(), int(RESULT_TTL * 1000), blob)
+    return case.crashed(fate) if isinstance(fate, Crashed) else case.timed_out(fate)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An attempt that is charged for how its process ended."""
+
+    attempt: Attempt
+    call: bytes
+    head: Head
+    history: History
+    enqueued_ms: int
+    terms: Terms
+    now_ms: int
+
+    def crashed(self, fate: Crashed) -> Op[bool]:
+        failure = Failure(CRASH, f"the worker process died: {fate.how}", "")
+        after = self._after("crashed", failure)
+        if after.crashes >= self._policy.max_crashes:
+            times = "once" if after.crashes == 1 else f"{after.crashes} times"
+            return self._bury(Buried(f"its worker died {times}", failure), after)
+        later = settle.retry if fate.certain else settle.release
+        return later(self.attempt, self.call, delay=0.0, kind=fetch.SUSPECT, history=after.encode())
+
+    def timed_out(self, fate: TimedOut) -> Op[bool]:
+        policy = self._policy
+        limit = policy.kill_after(self.terms.grace)
+        ran = "longer than it may" if limit is None else f"longer than {limit:g} s"
+        message = f"the job ran {ran} and did not end; its worker process was {fate.how}"
+        failure = Failure(TIMEOUT, message, "")
+        error = JobTimedOut(limit or 0.0)
+        outcome = decide(policy, self._number, error, failure, self.terms.rng)
+        after = self._after("timeout", failure)
+        if isinstance(outcome, Buried):
+            return self._bury(outcome, after)
+        self._tell(policy, outcome)
+        return settle.retry(
+            self.attempt,
+            self.call,
+            delay=outcome.after,
+            kind=fetch.ANY,
+            history=after.encode(),
+        )
+
+    @property
+    def _number(self) -> int:
+        return max(1, self.attempt.count)
+
+    @property
+    def _policy(self) -> Policy:
+        policy = self.terms.policy_for(self.head.name)
+        try:
+            return policy_with(policy, self.head.headers)
+        except CallUnreadable:
+            return policy
+
+    def _after(self, kind: Kind, failure: Failure) -> History:
+        return self.history.add(
+            AttemptRecord(self._number, self.now_ms, kind, failure.error, failure.message)
+        )
+
+    def _bury(self, outcome: Buried, after: History) -> Op[bool]:
+        failure = outcome.error
+        log.error(
+            "buried job=%s name=%s attempts=%d reason=%r error=%s",
+            text(self.attempt.job_id),
+            self.head.name[:200],
+            self._number,
+            outcome.reason,
+            one_line(failure),
+        )
+        letter = Letter(outcome.reason, failure, self._number, self.enqueued_ms, after)
+        blob = result.dead(failure.error, failure.message, "", self._number)
+        ttl = int(self._policy.result_ttl * 1000)
+        return settle.bury(self.attempt, self.call, letter.encode(), ttl, blob)
+
+    def _tell(self, policy: Policy, outcome: Retrying) -> None:
+        log.warning(
+            "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
+            text(self.attempt.job_id),
+            self.head.name[:200],
+            self._number,
+            policy.retries + 1,
+            outcome.after,
+            one_line(outcome.error),
+        )
 
 
 def _history(blob: bytes) -> History:

@@ -5,11 +5,12 @@ import socket
 from dataclasses import dataclass, field
 from typing import Final
 
-#: Seconds that a job may go without a sign of life from its supervisor before others take it.
-DEFAULT_LEASE: Final = 30.0
+#: Seconds that jobs have to finish when their worker is told to stop: below the 30 s after which
+#: Kubernetes kills.
+DEFAULT_GRACE: Final = 25.0
 
-#: Below this, a busy machine alone makes leases run out.
-MIN_LEASE: Final = 1.0
+#: The least that a job has to end after its timeout or its cancel, in seconds.
+LEAST_PATIENCE: Final = 1.0
 
 
 def default_name() -> str:
@@ -27,7 +28,10 @@ class WorkerSettings:
         threads: sync jobs at once in a worker; 1: inline in its main thread.
         concurrency: async jobs at once in a worker.
         burst: end when the queues are empty.
-        lease: seconds, see `DEFAULT_LEASE`.
+        lease: seconds, see `jobq.core.lease`; None: what the app says.
+        grace: seconds, see `DEFAULT_GRACE`.
+        max_jobs: jobs after which a worker is replaced by a new one; None: any number.
+        max_rss: bytes of resident memory above which it is; None: any.
         name: what the supervisor is called; unique among those that live.
     """
 
@@ -36,5 +40,16 @@ class WorkerSettings:
     threads: int = 1
     concurrency: int = 100
     burst: bool = False
-    lease: float = DEFAULT_LEASE
+    lease: float | None = None
+    grace: float = DEFAULT_GRACE
+    max_jobs: int | None = None
+    max_rss: int | None = None
     name: str = field(default_factory=default_name)
+
+    @property
+    def patience(self) -> float:
+        """Seconds between the timeout of a job, or its cancel, and the kill of its process.
+
+        The grace; but also where a worker that stops has none, its jobs can clean up.
+        """
+        return max(self.grace, LEAST_PATIENCE)

@@ -3,11 +3,13 @@
 Guarantees:
     * leases are renewed from this process, which no job can block;
     * what a dead worker held is given to others at once, charged only to the job that ran;
-    * the first SIGTERM or SIGINT lets jobs finish, the second gives them back.
+    * a job that runs past its hard timeout is ended with its process;
+    * the first SIGTERM or SIGINT lets jobs finish for as long as the grace, the second gives
+      them back.
 """
 
+import contextlib
 import logging
-import os
 import selectors
 import signal
 from collections.abc import Callable
@@ -16,29 +18,22 @@ from typing import Final
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.ports import Application
 from jobq.errors import StoreDenied
-from jobq.runtime.board import DENIED, ENDED, FAILED, STARTING, Board
-from jobq.runtime.children import Child, consumer_name, how_it_ended, spawn
+from jobq.runtime.board import DENIED, ENDED, FAILED, REPLACED, STARTING, Board
+from jobq.runtime.children import Child, End, bury_dead, consumer_name, spawn
 from jobq.runtime.hello import Hello
+from jobq.runtime.replacing import Rolling, Scales
+from jobq.runtime.restarting import Restarts
 from jobq.runtime.settings import WorkerSettings
-from jobq.runtime.upkeep import Upkeep
+from jobq.runtime.stopping import IMPATIENT, LAST, LAST_WORDS, Stopping, Terminal
+from jobq.runtime.upkeep import Hurry, Upkeep
+from jobq.runtime.wakeup import empty, wakeup_pipe
 from jobq.runtime.worker import WorkerTask, run_worker
+from jobq.store.ops.control import DRAIN, STOP_NOW
 
 log = logging.getLogger("jobq.supervisor")
 
 #: Seconds between looks at what is due: how late a retry can be while every worker waits.
 TICK: Final = 0.1
-
-#: Seconds of life below which a worker counts as one that dies at once.
-SHORT_LIFE: Final = 1.0
-
-#: Seconds before a worker that died at once is started again: doubled each time, up to the last.
-RESTART: Final = (0.5, 30.0)
-
-#: Workers that may die at once in a job, one after the other, before the next one has to wait.
-SPARED: Final = 20
-
-#: Exit codes after a second signal cut work short, by the convention of shells: 128 + signal.
-CUT_SHORT: Final = 128
 
 
 class Supervisor:
@@ -48,7 +43,8 @@ class Supervisor:
         load_app: imports the app and tells what it is called; called in the workers only.
         on_ready: called once, when the first worker has found the app.
         on_error: reports what kept a worker from starting; returns its exit code.
-        on_stopping: called with the running jobs when the first signal has come.
+        on_stopping: called about ten times a second from the first signal on, with the running
+            jobs and the seconds that they still have; and with None when all have ended.
     """
 
     def __init__(
@@ -58,7 +54,7 @@ class Supervisor:
         *,
         on_ready: Callable[[Hello], None],
         on_error: Callable[[BaseException], int],
-        on_stopping: Callable[[int], None],
+        on_stopping: Callable[[tuple[int, float] | None], None],
         clock: Clock = SystemClock(),
     ) -> None:
         self._settings = settings
@@ -69,57 +65,97 @@ class Supervisor:
         self._clock = clock
         self._children: dict[int, Child] = {}
         self._upkeep: Upkeep | None = None
-        self._signals: list[int] = []
-        self._short_lives = 0
-        self._restarts: list[tuple[float, int]] = []
-        self._handled = 0
+        self._stopping = Stopping(settings.grace, clock)
+        self._rolling = Rolling(self._start, clock)
+        self._scales = Scales(settings.max_rss, clock)
+        self._draining = False
+        self._told = False
+        self._hangups = 0
+        self._restarts = Restarts(clock)
         self._code = 0
         self._selector = selectors.DefaultSelector()
 
     def run(self) -> int:
         """Run until stopped, or until the queues are empty in a burst; return the exit code."""
+        self._terminal = Terminal()
         wake = self._catch_signals()
         self._start(0)
         try:
-            while self._children or self._restarts:
+            while self._children or self._restarts or self._stays:
                 self._wait(wake)
-                self._handle_signals()
-                self._bury_dead()
+                self._obey()
+                self._end_overdue()
+                for pid, end in bury_dead():
+                    if (child := self._children.pop(pid, None)) is not None:
+                        self._ended(child, end)
                 self._restart_due()
-                if self._upkeep is not None:
-                    self._upkeep.tick(list(self._children.values()))
-                    if self._upkeep.suspects_wait and not self._signals:
-                        self._start_isolated()
+                self._replace()
+                self._look_after()
         finally:
             for child in self._children.values():
-                child.signal(signal.SIGKILL)
-            if self._upkeep is not None:
-                self._upkeep.leave()
+                child.kill()
+            self._say_goodbye()
         return self._code
+
+    @property
+    def _stays(self) -> bool:
+        """Whether it stays without workers: drained, it waits to be told to stop."""
+        return self._draining and not self._stopping.asked and not self._settings.burst
+
+    @property
+    def _is_quitting(self) -> bool:
+        """Whether no worker is to be started any more."""
+        return self._draining or self._stopping.asked
 
     def _wait(self, wake: int) -> None:
         for key, _ in self._selector.select(TICK):
             if key.fd == wake:
-                _drain(wake)
+                empty(wake)
             else:
                 self._hear(key.data)
 
     def _hear(self, child: Child) -> None:
         self._selector.unregister(child.reader)
-        hello = child.listen()
+        try:
+            hello = child.listen()
+        except (ValueError, OSError) as error:
+            log.error("killed worker pid=%d it did not say hello error=%s", child.pid, error)  # noqa: TRY400
+            child.signal(signal.SIGKILL)
+            return
         if child.reader >= 0:  # a long hello comes in pieces
             self._selector.register(child.reader, selectors.EVENT_READ, child)
-        if hello is None or self._upkeep is not None:
+        elif hello is None:  # it has ended, or user code has closed the pipe: it can say nothing
+            child.signal(signal.SIGKILL)
+        else:
+            self._heard(child, hello)
+
+    def _hear_out(self, child: Child) -> None:
+        """Hear what a worker that has ended may still have said."""
+        if child.reader < 0:
+            return
+        self._selector.unregister(child.reader)
+        with contextlib.suppress(ValueError, OSError):
+            while child.reader >= 0:
+                child.listen()
+        child.close()
+        if child.hello is not None:
+            self._heard(child, child.hello)
+
+    def _heard(self, child: Child, hello: Hello) -> None:
+        """Begin the upkeep, and start the other workers, when the first one has found the app."""
+        if self._upkeep is not None:
+            self._upkeep.met(hello)
+            self._rolling.arrived(child)
             return
         self._upkeep = Upkeep(hello, self._settings, clock=self._clock)
         self._on_ready(hello)
-        if self._signals:  # nobody would tell those that are started now
-            self._upkeep.drain(list(self._children.values()))
+        if self._stopping.asked:  # nobody would tell those that are started now
+            self._upkeep.now_is("stopping")
             return
         for slot in range(1, self._settings.processes):
             self._start(slot)
 
-    def _start(self, slot: int, *, isolated: bool = False) -> None:
+    def _start(self, slot: int, *, isolated: bool = False) -> Child:
         consumer = consumer_name(self._settings.name, slot)
         task = WorkerTask(
             load_app=self._load_app,
@@ -143,6 +179,54 @@ class Supervisor:
         self._children[child.pid] = child
         self._selector.register(child.reader, selectors.EVENT_READ, child)
         log.debug("started worker pid=%d consumer=%s", child.pid, consumer)
+        return child
+
+    # what is done in each round
+
+    def _end_overdue(self) -> None:
+        """Kill workers whose jobs have run past their hard timeout."""
+        now = self._clock.monotonic()
+        for child in self._children.values():
+            if child.cut or not 0 < child.board.next_deadline <= now:
+                continue
+            late = [key for key, at in child.holds() if at.started and 0 < at.deadline <= now]
+            if late:
+                log.error("killed worker pid=%d job stuck beyond its hard timeout", child.pid)
+                child.doom(late, "timeout")
+
+    def _restart_due(self) -> None:
+        if self._is_quitting:
+            self._restarts.clear()
+        for slot in self._restarts.due():
+            if not self._is_taken(slot):
+                self._start(slot)
+
+    def _replace(self) -> None:
+        if self._is_quitting or self._upkeep is None:
+            return
+        self._rolling.step(self._children.values())
+        if self._rolling.active:
+            return
+        for child in self._scales.heavy(self._children.values()):
+            child.leave()
+            if not child.isolated:
+                self._start(child.slot)
+
+    def _look_after(self) -> None:
+        upkeep = self._upkeep
+        ending = self._stopping.asked and not self._children  # the last words will say it all
+        if upkeep is None or self._stopping.now or ending:
+            return
+        if self._draining and not self._stopping.asked:
+            state = "draining" if self._children else "drained"
+            if upkeep.state != state:
+                upkeep.now_is(state)
+        try:
+            upkeep.tick(list(self._children.values()))
+        except Hurry:
+            return
+        if upkeep.suspects_wait and not self._is_quitting:
+            self._start_isolated()
 
     def _start_isolated(self) -> None:
         """Start a worker for suspects: whatever they do, they do it to nobody else."""
@@ -152,110 +236,158 @@ class Supervisor:
         if len(isolated) < self._settings.processes:
             self._start(self._settings.processes + len(isolated), isolated=True)
 
-    def _bury_dead(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            child = self._children.pop(pid, None)
-            if child is not None:
-                self._ended(child, status)
+    # the ends of workers
 
-    def _ended(self, child: Child, status: int) -> None:
-        if child.reader >= 0:
-            self._selector.unregister(child.reader)
-            child.listen()
-            child.close()
-        code = os.waitstatus_to_exitcode(status)
-        state = child.board.state
-        if self._upkeep is None:
-            self._never_started(state, status)
+    def _ended(self, child: Child, end: End) -> None:
+        self._hear_out(child)
+        state, upkeep = child.board.state, self._upkeep
+        if upkeep is None:
+            self._never_started(state, end)
+        elif self._rolling.failed(child):
+            if not self._is_taken(child.slot):  # the old one died meanwhile
+                self._restarts.after(child)
         elif state == DENIED:
-            self._code = code
-            self._upkeep.died(child, "refused by Redis", charged=False)
-            if not self._signals:  # as if we had been told: the next worker would fare no better
-                self._signals.append(signal.SIGTERM)
-        elif state == ENDED and code == 0:
-            self._upkeep.ended(child)
-        elif not (self._signals and state == STARTING):
-            self._died(self._upkeep, child, how_it_ended(status))
+            self._code = end.code
+            upkeep.died(child, child.fates(end, charged=False))
+            if not self._stopping.asked:  # as if told: the next worker would fare no better
+                self._stopping.ask(signal.SIGTERM)
+        elif state in {ENDED, REPLACED} and end.code == 0:
+            upkeep.died(child, {})  # it gave everything back itself
+            self._follow(child, state)
+        else:
+            self._died(upkeep, child, end)
 
-    def _never_started(self, state: int, status: int) -> None:
+    def _never_started(self, state: int, end: End) -> None:
         """Note that the first worker never found the app: neither would the next one."""
-        if self._signals:
+        if self._stopping.asked:
             return
-        code = os.waitstatus_to_exitcode(status)
-        self._code = code if code > 0 else 1
+        self._code = end.code if end.code > 0 else 1
         if state == STARTING:
-            log.error("worker died while it was starting: %s", how_it_ended(status))
+            log.error("worker died while it was starting: %s", end)
 
-    def _died(self, upkeep: Upkeep, child: Child, how: str) -> None:
-        upkeep.died(child, how, charged=len(self._signals) < 2)
-        if self._signals or child.isolated:
+    def _follow(self, child: Child, state: int) -> None:
+        """Let another worker follow one that ended well, if there is more to do."""
+        if child.leaving or child.isolated or self._stopping.asked:
             return
-        log.warning("worker died pid=%d %s", child.pid, how)
-        self._restarts.append((self._restart_at(child), child.slot))
+        if state == REPLACED:
+            log.info("replacing worker pid=%d it has run its jobs", child.pid)
+            self._restarts.now(child.slot)
+        elif not self._settings.burst:
+            log.warning("worker ended by itself pid=%d", child.pid)
+            self._restarts.after(child)
 
-    def _restart_at(self, child: Child) -> float:
-        now = self._clock.monotonic()
-        if now - child.born > SHORT_LIFE:
-            self._short_lives = 0
-            return now
-        # What died in a job will not run that one again, and the jobs behind it need not wait. But
-        # a library that is broken for all jobs must not burn through the queue.
-        spared = SPARED if child.board.running else 0
-        least, most = RESTART
-        pauses = self._short_lives - spared
-        self._short_lives += 1
-        if pauses < 0:
-            return now
-        pause = min(most, least * 2.0**pauses)
-        log.error("worker died at once: starting the next one in %.1f s", pause)
-        return now + pause
+    def _died(self, upkeep: Upkeep, child: Child, end: End) -> None:
+        upkeep.died(child, child.fates(end))
+        told = self._stopping.asked or child.leaving
+        if self._stopping.asked or child.isolated or (told and child.board.state == STARTING):
+            return
+        if child.cut and not child.leaving:
+            self._restarts.now(child.slot)
+        elif not child.cut:
+            log.warning("worker died pid=%d %s", child.pid, end)
+            if not child.leaving:
+                self._restarts.after(child)
 
-    def _restart_due(self) -> None:
-        if self._signals:
-            self._restarts.clear()
-        now = self._clock.monotonic()
-        for at, slot in [one for one in self._restarts if one[0] <= now]:
-            self._restarts.remove((at, slot))
-            self._start(slot)
+    def _is_taken(self, slot: int) -> bool:
+        every = self._children.values()
+        return any(one.slot == slot and not one.leaving and not one.cut for one in every)
 
-    # signals
+    # what it is told
 
     def _catch_signals(self) -> int:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        reader = wakeup_pipe()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda got, _: self._signals.append(got))
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_hangup)
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        for number in (signal.SIGCHLD, signal.SIGUSR1):  # the second is for workers, not for us
+            signal.signal(number, lambda *_: None)
         self._selector.register(reader, selectors.EVENT_READ)
         return reader
 
-    def _handle_signals(self) -> None:
-        while self._handled < len(self._signals):
-            self._handled += 1
-            if self._handled == 1:
-                running = sum(child.board.running for child in self._children.values())
-                self._on_stopping(running)
-                for child in self._children.values():
-                    child.signal(signal.SIGTERM)
-                if self._upkeep is not None:
-                    self._upkeep.drain(list(self._children.values()))
-            else:
-                self._code = CUT_SHORT + self._signals[0]
-                for child in self._children.values():
-                    child.signal(signal.SIGKILL)
+    def _on_stop(self, number: int, _frame: object) -> None:
+        self._stopping.ask(number)
+        if self._stopping.now and self._upkeep is not None:
+            self._upkeep.hurry()
 
+    def _on_hangup(self, *_: object) -> None:
+        self._hangups += 1
 
-def _drain(fd: int) -> None:
-    try:
-        while os.read(fd, 4096):
-            pass
-    except BlockingIOError:
-        pass
+    def _on_alarm(self, *_: object) -> None:
+        """End a wait for Redis, if it has taken long: there is something more urgent."""
+        if self._upkeep is None:
+            return
+        since = self._upkeep.waits_since
+        short = since > 0 and self._clock.monotonic() - since < IMPATIENT
+        left = self._stopping.left
+        signal.setitimer(signal.ITIMER_REAL, IMPATIENT if short or left <= 0 else left)
+        if not short:
+            self._upkeep.hurry()
+
+    def _obey(self) -> None:
+        """Do what signals and the control stream say."""
+        if self._upkeep is not None:
+            for order in self._upkeep.control.orders:
+                self._take_order(order)
+            self._upkeep.control.orders.clear()
+        if self._hangups and (self._upkeep is not None or self._terminal.is_gone):
+            self._hangups = 0
+            self._restart_all()
+        if self._stopping.asked:
+            self._stop()
+
+    def _take_order(self, order: str) -> None:
+        if order == DRAIN:
+            self._draining = True
+            self._rolling.cancel()
+            for child in self._children.values():
+                child.leave()
+            return
+        if not self._stopping.asked:
+            self._stopping.ask(signal.SIGTERM)
+        if order == STOP_NOW and not self._stopping.now:
+            self._stopping.ask(signal.SIGTERM)
+
+    def _restart_all(self) -> None:
+        if self._terminal.is_gone:
+            self._stopping.ask(signal.SIGHUP)
+        elif self._is_quitting:
+            log.warning("ignored SIGHUP: there are no workers to restart, only some to end")
+        else:
+            self._rolling.begin()
+
+    def _stop(self) -> None:
+        every, stopping = list(self._children.values()), self._stopping
+        if not self._told:
+            self._told = True
+            self._rolling.cancel()
+            for child in every:
+                child.signal(signal.SIGTERM)
+            if self._upkeep is not None:
+                self._upkeep.now_is("stopping")
+        running = {child.pid: child.board.running for child in every if not child.cut}
+        self._on_stopping((sum(running.values()), max(0.0, stopping.left)))
+        if not stopping.now and stopping.left > 0:
+            return
+        for child in every:
+            if stopping.now or running.get(child.pid) or stopping.left < -LAST:
+                self._cut(child)
+
+    def _cut(self, child: Child) -> None:
+        if not child.cut and (self._stopping.now or child.board.running):
+            self._code = self._stopping.code
+        child.kill()
+
+    def _say_goodbye(self) -> None:
+        if self._stopping.asked:
+            self._on_stopping(None)
+        if self._upkeep is None:
+            return
+        late = self._stopping.now or (self._stopping.asked and self._stopping.left <= 0)
+        signal.setitimer(signal.ITIMER_REAL, LAST_WORDS[not late])
+        try:
+            self._upkeep.leave()
+        except Hurry:
+            log.warning("left without a word: Redis does not answer")
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)

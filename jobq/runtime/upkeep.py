@@ -3,7 +3,7 @@
 import logging
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import Final
 
@@ -12,16 +12,18 @@ import msgpack
 from jobq.core.clock import Clock
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.runtime.board import WAITING
-from jobq.runtime.children import Child
+from jobq.runtime.children import Child, Key
+from jobq.runtime.control import Control, tell_lost
+from jobq.runtime.deaths import Deaths
 from jobq.runtime.hello import Hello
-from jobq.runtime.reaper import PAGE, Reaper
-from jobq.runtime.recovery import recover
+from jobq.runtime.reaper import Reaper
+from jobq.runtime.recovery import Fate, Terms
 from jobq.runtime.settings import WorkerSettings
 from jobq.store import keys
 from jobq.store.address import parse_url
 from jobq.store.connect import Locate
 from jobq.store.connection import Connection
-from jobq.store.ops import enqueue, fetch, upkeep
+from jobq.store.ops import control, enqueue, fetch, upkeep
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
@@ -34,9 +36,15 @@ SILENT: Final = 30.0
 SWEEP: Final = 600.0
 LANE_AGE: Final = 86_400.0
 
+#: Seconds between looks at what Redis would do if its memory were full.
+LOOK_AT_MEMORY: Final = 600.0
+
 #: Leases are renewed this many times before they run out, and scanned this often in a lease.
 RENEWALS: Final = 4
 SCANS: Final = 3
+
+#: Seconds after which what is done in each round is tried again when it was refused.
+REFUSED: Final = 1.0
 
 #: Seconds between attempts to reach Redis: the first, and the longest.
 BACKOFF: Final = (0.05, 5.0)
@@ -45,83 +53,135 @@ BACKOFF: Final = (0.05, 5.0)
 VERSION: Final = version("jobq")
 
 
+class Hurry(BaseException):
+    """Raised by a signal handler in a supervisor that waits for Redis: it has no time for that."""
+
+
 class Upkeep:
     """The services of a supervisor, run from its loop.
 
     Attributes:
         suspects_wait: a job is due that must run alone.
+        state: what the register says of the supervisor: running, draining, drained or stopping.
+        control: what it was told through Redis.
+        waits_since: when it began to wait for Redis, monotonic seconds; 0: it does not.
     """
 
     def __init__(self, hello: Hello, settings: WorkerSettings, *, clock: Clock) -> None:
         self.suspects_wait = False
+        self.state = "running"
+        self.control = Control(settings.name, settings.patience, clock)
+        self.waits_since = 0.0
         self._hello = hello
         self._settings = settings
         self._clock = clock
         self._connection = Connection(_at(hello.url))
-        self._reaper = Reaper(self._exchange, settings.lease)
-        self._timers = {
-            self._beat: (BEAT, 0.0),
-            self._renew: (settings.lease / RENEWALS, clock.monotonic() + settings.lease / RENEWALS),
-            self._reap: (settings.lease / SCANS, clock.monotonic() + settings.lease / SCANS),
-            self._sweep: (SWEEP, clock.monotonic() + random.uniform(0, SWEEP)),  # noqa: S311
+        self._deaths = Deaths(self._exchange, self._now_ms)
+        self._reaper = Reaper(self._exchange, self.lease, self._terms)
+        now = clock.monotonic()
+        #: What is done when next, monotonic seconds, and every how many seconds.
+        self._due: dict[Callable[[], None], float] = {
+            self._beat: 0.0,  # the first: it brings the time
+            self._recover: 0.0,
+            self._look: 0.0,
+            self._renew: now + self.lease / RENEWALS,
+            self._reap: now + self.lease / SCANS,
+            self._sweep: now + random.uniform(0, SWEEP),  # noqa: S311
+            self._look_at_memory: 0.0,
         }
+        self._evicts = ""
         self._children: Sequence[Child] = ()
-        self._dead: list[tuple[Child, str | None]] = []
-        self._draining = False
+        self._started_ms = int(clock.time() * 1000)
         self._offset_ms = 0.0
         self._down_until = 0.0
         self._pause = BACKOFF[0]
-        self._refusal = ""
+        self._refusals: dict[Callable[[], None], str] = {}
+
+    @property
+    def lease(self) -> float:
+        """The lease in effect, in seconds."""
+        return lease_of(self._settings, self._hello)
+
+    def met(self, hello: Hello) -> None:
+        """Take in what a newer worker said: the app may have changed."""
+        self._hello = hello
+        self._reaper.lease = self.lease
+        self._reaper.terms = self._terms
 
     def tick(self, children: Sequence[Child]) -> None:
-        """Do what is due; never raises for a Redis that is away or refuses."""
+        """Do what is due; never raises for a Redis that is away or refuses.
+
+        Raises:
+            Hurry: a signal handler did.
+        """
         self._children = children
         now = self._clock.monotonic()
-        if now < self._down_until:
-            return
+        if now >= self._down_until:
+            self._tick(now)
+        self.control.act(children)
+
+    def _tick(self, now: float) -> None:
         try:
-            self._recover_dead()
-            self._wake()
-            for service, (interval, at) in list(self._timers.items()):
+            for service, at in list(self._due.items()):
                 if now >= at:
-                    self._timers[service] = (interval, now + interval)
-                    service()
+                    self._due[service] = now + self._interval(service)
+                    self._do(service)
         except StoreUnavailable as error:
             self._is_down(error)
-        except StoreError as error:
-            if self._refusal != (refusal := str(error)):  # one line for each change of state
-                log.warning("refused by redis error=%s", error)
-            self._refusal = refusal
-            self._down_until = now + 1.0
         else:
             if self._pause > BACKOFF[0]:
                 log.warning("found redis again")
             self._pause = BACKOFF[0]
-            self._refusal = ""
 
-    def died(self, child: Child, how: str, *, charged: bool) -> None:
+    def _do(self, service: Callable[[], None]) -> None:
+        """Run a service; what goes wrong in one must not keep the others from their work."""
+        try:
+            service()
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # whatever it is, no worker must end because of it
+            if not self._interval(service):
+                self._due[service] = self._clock.monotonic() + REFUSED
+            if self._refusals.get(service) != (refusal := repr(error)):  # not again and again
+                self._refusals[service] = refusal
+                if isinstance(error, StoreError):
+                    log.warning("refused by redis error=%s", error)
+                else:
+                    log.exception("failed to look after workers")
+        else:
+            self._refusals.pop(service, None)
+
+    def died(self, child: Child, fates: dict[Key, Fate]) -> None:
         """Give what a dead worker held to others, now or when Redis is back.
 
         Args:
-            how: it ended, in words.
-            charged: it was not us who killed it: the job that ran is charged a crash.
+            fates: of those of its jobs that are not just to be released.
         """
-        self._dead.append((child, how if charged else None))
+        self._deaths.add(child, fates)
 
-    def ended(self, child: Child) -> None:
-        """Forget a worker that ended well; it gave everything back itself."""
-        self._dead.append((child, None))
+    def now_is(self, state: str) -> None:
+        """Say what the supervisor does, in the next round."""
+        self.state = state
+        self._due[self._beat] = 0.0
 
-    def drain(self, children: Sequence[Child]) -> None:
-        """Say that the workers are stopping, and end the waits of those that wait for jobs."""
-        self._draining = True
-        self._children = children
-        self._timers[self._beat] = (BEAT, 0.0)
+    def hurry(self) -> None:
+        """In a signal handler: end the wait for Redis, if it is in one.
+
+        Raises:
+            Hurry: it is; to be caught around `tick` and `leave`.
+        """
+        if self.waits_since:
+            self.waits_since = 0.0
+            raise Hurry
 
     def leave(self) -> None:
-        """Recover what is left, and take the supervisor off the register."""
+        """Recover what is left, and take the supervisor off the register.
+
+        Raises:
+            Hurry: a signal handler did.
+        """
         try:
-            self._recover_dead()
+            self._recover()
             self._exchange([upkeep.leave(self._settings.name)])
         except StoreError as error:
             log.warning("left without a word error=%s", error)
@@ -133,137 +193,148 @@ class Upkeep:
 
     # services
 
+    def _interval(self, service: Callable[[], None]) -> float:
+        """Return the seconds from one time to the next; 0: it is done in each round."""
+        intervals = {
+            self._beat: BEAT,
+            self._renew: self.lease / RENEWALS,
+            self._reap: self.lease / SCANS,
+            self._sweep: SWEEP,
+            self._look_at_memory: LOOK_AT_MEMORY,
+        }
+        return intervals.get(service, 0.0)
+
+    def _recover(self) -> None:
+        self._deaths.recover(self._queues, self._terms)
+
     def _beat(self) -> None:
         record = {
             "host": os.uname().nodename,
             "pid": os.getpid(),
             "app": self._hello.app,
             "version": VERSION,
-            "queues": list(self._hello.queues),
+            "queues": list(self._queues),
             "jobs": list(self._hello.jobs),
             "processes": self._settings.processes,
             "threads": self._settings.threads,
             "concurrency": self._settings.concurrency,
-            "lease": self._settings.lease,
-            "started_ms": self._started_ms(),
+            "lease": self.lease,
+            "started_ms": self._started_ms,
             "running": sum(child.board.running for child in self._children),
-            "state": "draining" if self._draining else "running",
+            "state": self.state,
         }
-        ops: list[AnyOp] = [upkeep.beat(self._settings.name, msgpack.packb(record), SILENT)]
-        ops += [enqueue.register_queue(queue) for queue in self._hello.queues]
-        answers = self._exchange(ops)
-        if not isinstance(answers[0], StoreError):
-            self._offset_ms = answers[0] - self._clock.monotonic() * 1000
+        ops: list[AnyOp] = [
+            upkeep.beat(self._settings.name, msgpack.packb(record), SILENT),
+            control.last(),
+        ]
+        ops += [enqueue.register_queue(queue) for queue in self._queues]
+        now_ms, last, *_ = self._exchange(ops)
+        if not isinstance(now_ms, StoreError):
+            self._offset_ms = now_ms - self._clock.monotonic() * 1000
+        if not isinstance(last, StoreError):
+            self.control.begin_after(last)
 
     def _renew(self) -> None:
-        ops = []
         for child in self._children:
-            held: dict[str, list[str]] = {}
-            for place in child.board.read():
-                queue = self._hello.queues[place.queue]
-                stream = keys.retries(queue) if place.retries else keys.jobs(queue)
-                held.setdefault(stream, []).append(place.entry)
-            ops += [upkeep.renew(stream, child.consumer, ids) for stream, ids in held.items()]
-        if ops:
-            self._exchange(ops)
+            self._renew_of(child)
+
+    def _renew_of(self, child: Child) -> None:
+        held: dict[tuple[str, bool], list[str]] = {}
+        for key, _ in child.holds():
+            held.setdefault((key.queue, key.in_retries), []).append(key.entry)
+        ops: list[AnyOp] = [
+            upkeep.renew(keys.retries(queue) if later else keys.jobs(queue), child.consumer, ids)
+            for (queue, later), ids in held.items()
+        ]
+        at = self._clock.monotonic()  # before Redis did it: it is never later than that
+        answers = self._exchange(ops)
+        lost: list[Key] = []
+        for (queue, later), answer in zip(held, answers, strict=True):
+            if not isinstance(answer, StoreError):
+                lost += [Key(queue, later, entry) for entry in answer]
+        if not any(isinstance(answer, StoreError) for answer in answers):
+            child.board.has_renewed(at)  # with nothing held too: Redis has just answered our look
+        tell_lost(child, lost)
 
     def _reap(self) -> None:
-        own = {child.consumer for child in self._children}
-        own |= {child.consumer for child, _ in self._dead}
-        self._reaper.look(self._hello.queues, own, int(self._now_ms()))
+        living = {child.consumer: child for child in self._children}
+        self._reaper.look(self._queues, living, self._deaths.consumers, int(self._now_ms()))
 
     def _sweep(self) -> None:
         before = self._now_ms() - LANE_AGE * 1000
-        self._exchange([upkeep.sweep_lanes(queue, before) for queue in self._hello.queues])
+        self._exchange([upkeep.sweep_lanes(queue, before) for queue in self._queues])
 
-    def _wake(self) -> None:
-        """End the waits of idle workers when a retry is due, or when they are to stop."""
-        waiting = [child for child in self._children if child.board.state == WAITING]
-        ops: list[AnyOp] = [upkeep.due_soon(queue) for queue in self._hello.queues]
+    def _look_at_memory(self) -> None:
+        """Warn of a Redis that would delete jobs when its memory is full (G1)."""
+        (policy,) = self._exchange([upkeep.eviction()])
+        if isinstance(policy, StoreError):  # an ACL user need not be allowed to ask
+            return
+        if policy.startswith("allkeys") and policy != self._evicts:
+            log.warning(
+                "redis deletes jobs when its memory is full maxmemory-policy=%s "
+                "fix: CONFIG SET maxmemory-policy noeviction, and in its configuration",
+                policy,
+            )
+        self._evicts = policy
+
+    def _look(self) -> None:
+        """Look, in one round trip, at what is due and at what we are told.
+
+        Ends the waits of idle workers when a retry is due, or when they are to stop.
+        """
+        queues, told = self._queues, self.control.ops()
+        answers = self._exchange([*map(upkeep.due_soon, queues), *told])
         now_ms = self._now_ms()
         ready: set[str] = set()
-        for answer in self._exchange(ops):
+        for answer in answers[: len(queues)]:
             if not isinstance(answer, StoreError):
                 ready |= {letter for letter, at in answer if at <= now_ms}
+        self.control.read(answers[len(queues) :] if told else [])
         self.suspects_wait = fetch.SUSPECT in ready
-        if waiting and (self._draining or ready - {fetch.SUSPECT}):
-            self._exchange([upkeep.unblock(child.board.client) for child in waiting])
-
-    def _recover_dead(self) -> None:
-        while self._dead:
-            child, how = self._dead[0]
-            started = {
-                (self._hello.queues[place.queue], place.retries, place.entry.encode())
-                for place in child.board.read()
-                if place.started
-            }
-            charged = released = 0
-            for queue in self._hello.queues:
-                for in_retries in (False, True):
-                    one, other = self._recover(child, queue, in_retries, started, how)
-                    charged, released = charged + one, released + other
-            if charged or released:
-                log.warning(
-                    "recovered jobs worker=%s charged=%d released=%d",
-                    child.consumer,
-                    charged,
-                    released,
-                )
-            self._dead.pop(0)
-
-    def _recover(
-        self,
-        child: Child,
-        queue: str,
-        in_retries: bool,
-        started: set[tuple[str, bool, bytes]],
-        how: str | None,
-    ) -> tuple[int, int]:
-        stream = keys.retries(queue) if in_retries else keys.jobs(queue)
-        charged = released = 0
-        while True:
-            (page,) = self._exchange([fetch.mine(queue, stream, child.consumer, count=PAGE)])
-            if isinstance(page, StoreError) and page.code != "NOGROUP":
-                raise page  # Redis is loading, say: what the worker held will still be there
-            if isinstance(page, StoreError) or not page:
-                self._exchange([upkeep.forget(stream, child.consumer)])
-                return charged, released
-            ops = []
-            for held in page:
-                ran = how is not None and (queue, in_retries, held.entry) in started
-                charged, released = charged + ran, released + (not ran)
-                ops.append(
-                    recover(
-                        queue,
-                        child.consumer,
-                        held,
-                        in_retries=in_retries,
-                        crash=how if ran else None,
-                        now_ms=int(self._now_ms()),
-                    )
-                )
-            for answer in self._exchange(ops):
-                if isinstance(answer, StoreError):
-                    raise answer
+        work = bool(ready - {fetch.SUSPECT})
+        waiting = [
+            upkeep.unblock(child.board.client)
+            for child in self._children
+            if child.board.state == WAITING and (work or self.state != "running" or child.leaving)
+        ]
+        self._exchange(waiting)
 
     # how it is done
 
-    def _exchange(self, ops: list[AnyOp]) -> Answers:
-        return self._connection.exchange(ops) if ops else []
+    @property
+    def _queues(self) -> tuple[str, ...]:
+        """Those of the newest code, the first one first; then those of workers that have older."""
+        older = [child.hello.queues for child in self._children if child.hello is not None]
+        every = [self._hello.queues, *older]
+        return tuple(dict.fromkeys(queue for queues in every for queue in queues))
+
+    @property
+    def _terms(self) -> Terms:
+        return Terms(self._hello.policy_for, self._settings.patience, random.random)  # noqa: S311
+
+    def _exchange(self, ops: Sequence[AnyOp]) -> Answers:
+        if not ops:
+            return []
+        self.waits_since = self._clock.monotonic()
+        try:
+            return self._connection.exchange(ops)
+        finally:
+            self.waits_since = 0.0
 
     def _now_ms(self) -> float:
         """Redis time, as of the last beat: one clock for all hosts."""
         return self._clock.monotonic() * 1000 + self._offset_ms
-
-    def _started_ms(self) -> int:
-        oldest = min((child.born for child in self._children), default=self._clock.monotonic())
-        return int(self._clock.time() * 1000 - (self._clock.monotonic() - oldest) * 1000)
 
     def _is_down(self, error: StoreError) -> None:
         if self._pause == BACKOFF[0]:
             log.warning("lost redis error=%s", error)
         self._down_until = self._clock.monotonic() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311
         self._pause = min(BACKOFF[1], 2 * self._pause)
+
+
+def lease_of(settings: WorkerSettings, hello: Hello) -> float:
+    """Return the lease in effect, in seconds: that of the command line, else that of the app."""
+    return hello.lease if settings.lease is None else settings.lease
 
 
 def _at(url: str) -> Locate:

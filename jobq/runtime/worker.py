@@ -1,32 +1,37 @@
-"""A worker: the child process that fetches jobs and runs user code."""
+"""A worker: the child process that fetches jobs and runs user code.
+
+It obeys two signals: SIGTERM ends it when the job that runs has ended, and SIGUSR1 says that there
+are notes on the board, about jobs that are to end. Jobs leave both alone.
+"""
 
 import gc
 import logging
 import os
 import random
 import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Final, Protocol
+from types import FrameType
+from typing import Protocol
 
 from jobq.core.clock import SystemClock
 from jobq.core.ports import Application
 from jobq.errors import ConfigError
 from jobq.runtime.attempts import Attempts
-from jobq.runtime.board import ENDED, MOST_QUEUES, Board
+from jobq.runtime.board import ENDED, MOST_QUEUES, REPLACED, Board
 from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
-from jobq.runtime.hello import Hello
+from jobq.runtime.hello import Hello, travelling
+from jobq.runtime.notes import Notes
+from jobq.runtime.orphan import Guard
 from jobq.runtime.settings import WorkerSettings
-from jobq.store.address import Address, parse_url
+from jobq.runtime.signed import SignedAttempts
+from jobq.store.address import parse_url
+from jobq.store.connect import Locate
 from jobq.store.connection import Connection
 
 log = logging.getLogger("jobq.worker")
-
-#: Seconds between looks whether the supervisor still lives.
-GUARD: Final = 1.0
 
 
 class Executor(Protocol):
@@ -37,6 +42,13 @@ class Executor(Protocol):
 
     def stop(self) -> None:
         """Finish what runs, give the rest back, and end; safe in a signal handler."""
+
+    def interrupt(self, frame: FrameType | None) -> None:
+        """Read the notes; raises JobInterrupted out of the signal handler, in the job."""
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it has run as many jobs as it may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,9 +75,11 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     Raises:
         Exception: what importing the app raised; or `StoreDenied`.
     """
-    stop = _Stop()
+    supervisor = os.getppid()
+    signals = _Signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the supervisor decides
-    signal.signal(signal.SIGTERM, stop.on_signal)
+    signal.signal(signal.SIGTERM, signals.on_stop)
+    signal.signal(signal.SIGUSR1, signals.on_notes)
     app, called = task.load_app()
     queues = task.settings.queues or tuple(app.registry.queues()) or ("default",)
     if len(queues) > MOST_QUEUES:
@@ -73,6 +87,7 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     definitions = [app.registry.get(name) for name in app.registry.names()]
     has_async = any(one is not None and one.is_async for one in definitions)
     has_sync = any(one is not None and not one.is_async for one in definitions)
+    attempts = _attempts(app, task.consumer)  # first: a key that cannot be used ends it all
     say_hello(
         Hello(
             url=app.redis_url(),
@@ -80,20 +95,33 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
             app=called,
             queues=queues,
             jobs=tuple(app.registry.names()),
+            lease=app.lease,
+            policies=travelling(one for one in definitions if one is not None),
         )
     )
     # What the app has imported lives as long as the process: no need to look through it again.
     gc.freeze()
-    executor = _executor(task, app, board, queues, has_sync=has_sync, has_async=has_async)
-    stop.bind(executor)
-    threading.Thread(target=_guard, args=(executor,), name="jobq-guard", daemon=True).start()
+    executor = _executor(task, app, attempts, board, queues, has_sync=has_sync, has_async=has_async)
+    signals.bind(executor)
+    guard = Guard(
+        supervisor,
+        executor.stop,
+        lambda: Connection(_locate(app)),
+        board,
+        queues=queues,
+        consumer=task.consumer,
+        lease=task.settings.lease or app.lease,
+        clock=SystemClock(),
+    )
+    guard.start()
     executor.run()
-    board.says(ENDED)
+    board.says(REPLACED if executor.replaced else ENDED)
 
 
 def _executor(
     task: WorkerTask,
     app: Application,
+    attempts: Attempts,
     board: Board,
     queues: tuple[str, ...],
     *,
@@ -101,17 +129,10 @@ def _executor(
     has_async: bool,
 ) -> Executor:
     settings = task.settings
-    attempts = Attempts(
-        app.registry,
-        app.codec,
-        consumer=task.consumer,
-        clock=SystemClock(),
-        rng=random.random,  # noqa: S311  jitter
-    )
 
-    def locate() -> Address:
-        return parse_url(app.redis_url())
-
+    clock = SystemClock()
+    notes = Notes(board, queues, lease=settings.lease or app.lease, clock=clock)
+    locate = _locate(app)
     plan = Plan(
         queues=queues,
         consumer=task.consumer,
@@ -120,18 +141,32 @@ def _executor(
         has_sync=has_sync or not has_async,
         has_async=has_async,
         burst=settings.burst,
+        grace=settings.patience,
+        max_jobs=None if task.isolated else settings.max_jobs,
         isolated=task.isolated,
     )
     if not has_async and plan.threads == 1:
-        return InlineExecutor(plan, attempts, lambda: Connection(locate), board, SystemClock())
+        return InlineExecutor(plan, attempts, lambda: Connection(locate), board, clock, notes)
     # asyncio costs 10 MB and 45 ms, which workers of sync jobs do not pay.
     loop = import_module("jobq.runtime.executors.loop")
-    executor: Executor = loop.LoopExecutor(plan, attempts, locate, board, SystemClock())
+    executor: Executor = loop.LoopExecutor(plan, attempts, locate, board, clock, notes)
     return executor
 
 
-class _Stop:
-    """SIGTERM: stop the executor, or the start of it."""
+def _locate(app: Application) -> Locate:
+    return lambda: parse_url(app.redis_url())
+
+
+def _attempts(app: Application, consumer: str) -> Attempts:
+    registry, codec, signer, clock = app.registry, app.codec, app.signer, SystemClock()
+    rng = random.random  # noqa: S311  jitter
+    if signer is None:
+        return Attempts(registry, codec, consumer=consumer, clock=clock, rng=rng)
+    return SignedAttempts(registry, codec, signer, consumer=consumer, clock=clock, rng=rng)
+
+
+class _Signals:
+    """What signals do: end the executor, or the start of it; read the notes."""
 
     def __init__(self) -> None:
         self._executor: Executor | None = None
@@ -142,7 +177,7 @@ class _Stop:
         if self._asked:
             executor.stop()
 
-    def on_signal(self, _number: int, _frame: object) -> None:
+    def on_stop(self, _number: int, _frame: FrameType | None) -> None:
         self._asked = True
         if self._executor is not None:
             self._executor.stop()
@@ -150,13 +185,6 @@ class _Stop:
             # Still importing: nothing is held, and user code could catch a SystemExit.
             os._exit(0)
 
-
-def _guard(executor: Executor) -> None:
-    """Stop when the supervisor has died: nobody renews our leases any more."""
-    parent = os.getppid()
-    over = threading.Event()
-    while not over.wait(GUARD):
-        if os.getppid() != parent:
-            log.error("stopping: the supervisor has died")
-            executor.stop()
-            return
+    def on_notes(self, _number: int, frame: FrameType | None) -> None:
+        if self._executor is not None:
+            self._executor.interrupt(frame)

@@ -51,7 +51,7 @@ def test_more_than_fits_is_refused() -> None:
         board.hold([b"1-1"], 0, retries=False)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans(), st.integers(0, 100)), max_size=40))
 def test_it_holds_what_a_dict_would(steps: list[tuple[int, bool, int]]) -> None:
     """Hold some, drop some, again and again: nothing is mixed up, and room is used again."""

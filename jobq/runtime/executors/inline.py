@@ -9,25 +9,29 @@ job holds nothing up.
 import contextvars
 import logging
 import random
+import signal
 import threading
+import time
 from collections.abc import Callable
+from types import FrameType
 from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.current import running as current
-from jobq.errors import StoreError, StoreUnavailable
+from jobq.errors import JobInterrupted, StoreError, StoreUnavailable
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
 from jobq.runtime.delivery import Delivery
-from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE, time_limit
+from jobq.runtime.executors.limits import BURST_LOOK, FAREWELL, FLUSH, PATIENCE, Limits, interrupted
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.intake import Intake, Line
 from jobq.runtime.link import Link
+from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
 from jobq.store.connection import Connection
 from jobq.store.ops import fetch, inspect
-from jobq.store.wire import Answers
+from jobq.store.wire import Answers, Op
 
 log = logging.getLogger("jobq.worker")
 
@@ -46,11 +50,17 @@ class InlineExecutor:
         connect: Callable[[], Connection],
         board: Board,
         clock: Clock,
+        notes: Notes,
     ) -> None:
         self._plan = plan
         self._attempts = attempts
         self._board = board
         self._clock = clock
+        self._notes = notes
+        self._still_mine = notes.still_mine
+        self._limits = Limits(board, clock, plan.grace)
+        #: How many more jobs may be started; infinite if any number.
+        self._left = float("inf") if plan.max_jobs is None else plan.max_jobs
         self._kinds = plan.kinds if plan.isolated else plan.kinds + fetch.SYNC + fetch.ASYNC
         self._new = not plan.isolated
         self._stopping = False
@@ -71,6 +81,22 @@ class InlineExecutor:
         """Finish the job that runs, give the rest back, and end; safe in a signal handler."""
         self._stopping = True
         self._stop.set()
+
+    def interrupt(self, frame: FrameType | None) -> None:
+        """Read the notes; called by their signal, in the main thread.
+
+        Raises:
+            JobInterrupted: the job that runs here is to end.
+        """
+        self._notes.take()
+        delivery = interrupted(frame, _CALL, self)
+        if delivery is not None and self._notes.claim(delivery.item):
+            raise JobInterrupted
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it has run as many jobs as it may."""
+        return self._left <= 0
 
     def run(self) -> None:
         """Fetch and run until stopped, or until the queues are empty in a burst."""
@@ -98,12 +124,17 @@ class InlineExecutor:
             self._leave()
 
     def _cycle(self) -> None:
+        self._link.look_for_missed()
         if not self._intake.waiting:
             self._fetch()
+        if len(self._intake.waiting) > self._left:
+            self._give_back(self._left)
         if self._intake.waiting:
             self._fetch_ahead()
             self._run_waiting()
             self._land()
+            if self._left <= 0:
+                self.stop()
         elif not self._new or (self._plan.burst and self._is_empty()):
             self.stop()
         else:
@@ -111,7 +142,7 @@ class InlineExecutor:
 
     def _fetch(self) -> None:
         """Settle what has happened and take the next batch, the first queue first."""
-        want = self._pace.size if self._new else 1
+        want = int(min(self._pace.size, self._left)) if self._new else 1
         for line in self._intake.lines:
             ops = line.ops(want, self._kinds, new=self._new)
             taken = self._took(line, self._link.trip(ops))
@@ -125,9 +156,11 @@ class InlineExecutor:
 
     def _fetch_ahead(self) -> None:
         """Send for the next batch of the first queue, if this one is large."""
-        if self._pace.size >= AHEAD_FROM <= len(self._intake.waiting) and self._new:
+        waiting, size = len(self._intake.waiting), self._pace.size
+        # A fetch can bring twice its size: retries and new jobs.
+        if size >= AHEAD_FROM <= waiting and self._new and waiting + 2 * size <= self._left:
             line = self._intake.lines[0]
-            self._link.begin(line.ops(self._pace.size, self._kinds))
+            self._link.begin(line.ops(size, self._kinds))
             self._ahead.append(line)
 
     def _land(self) -> None:
@@ -159,7 +192,7 @@ class InlineExecutor:
             self._link.trip(mend)
             self._stop.wait(0.1)  # a group that is destroyed again and again must not make us spin
 
-    def _run_waiting(self) -> None:  # noqa: PLR0912  a call for each part would cost 10 %
+    def _run_waiting(self) -> None:  # noqa: PLR0912, PLR0915  calls would cost 10 %
         """Run what waits. This loop is what jobq's speed is made of: it binds what it calls."""
         waiting, clock, running = self._intake.waiting, self._clock.monotonic, self._board.runs
         read, call, context = self._attempts.read, self._call, contextvars.copy_context
@@ -168,36 +201,43 @@ class InlineExecutor:
         began = flushed = self._busy_since = clock()
         ran = 0
         self._relief.watch()
-        while waiting and not self._stopping:
-            try:
-                item = waiting.popleft()
-            except IndexError:  # the other thread gave the last one back
-                break
-            delivery = read(item)
-            if delivery.__class__ is not Delivery:
-                self._outbox.add(delivery, item)  # type: ignore[arg-type]
-                continue
-            running(item[5])
-            try:
-                value = context().run(call, delivery)
-            except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
-                self._outbox.add(self._attempts.failed(delivery, error), item)
-            else:
-                if item[3]:
-                    self._outbox.add(self._attempts.succeeded(delivery, value), item)
+        try:
+            while waiting and not self._stopping:
+                try:
+                    item = waiting.popleft()
+                except IndexError:  # the other thread gave the last one back
+                    break
+                delivery = read(item)
+                if delivery.__class__ is not Delivery:
+                    self._outbox.add(delivery, item)  # type: ignore[arg-type]
+                    continue
+                running(item[5])
+                try:
+                    value = context().run(call, delivery)
+                except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
+                    self._outbox.add(self._failed(delivery, error), item)
                 else:
-                    outboxes[item[0]].append(succeeded(delivery, value))
-            ran += 1
-            now = clock()
-            if verbose:
-                log.debug("ran %s took=%.1fms", delivery, (now - self._busy_since) * 1000)
-            self._busy_since = now
-            if now - flushed > FLUSH and waiting:
-                flushed = now
-                self._land()
-                self._link.trip(())
+                    if item[3]:
+                        self._outbox.add(self._attempts.succeeded(delivery, value), item)
+                    else:
+                        outboxes[item[0]].append(succeeded(delivery, value))
+                ran += 1
+                now = clock()
+                if verbose:
+                    log.debug("ran %s took=%.1fms", delivery, (now - self._busy_since) * 1000)
+                self._busy_since = now
+                if now - flushed > FLUSH and waiting:
+                    flushed = now
+                    self._land()
+                    self._link.trip(())
+        finally:
+            self._left -= ran
         self._rest()
         self._pace.ran(ran, clock() - began)
+
+    def _failed(self, delivery: Delivery, error: BaseException) -> Op[bool]:
+        cancelled = self._notes.asked(delivery.item)
+        return self._attempts.failed(delivery, error, cancelled=cancelled)
 
     def _rest(self) -> None:
         """Say that no job runs."""
@@ -207,13 +247,14 @@ class InlineExecutor:
 
     def _call(self, delivery: Delivery) -> object:
         current.set(delivery)
-        definition = delivery.definition
-        if delivery.policy.timeout is None:
+        delivery.still_mine = self._still_mine
+        policy = delivery.policy
+        if policy.timeout is None and policy.hard_timeout is None:
+            definition = delivery.definition
             if definition.rebuild is None:
                 return definition.function(*delivery.args, **delivery.kwargs)
             return self._attempts.call(delivery)
-        with time_limit(delivery.policy.timeout):
-            return self._attempts.call(delivery)
+        return self._limits.call(self._attempts.call, delivery)
 
     def _is_empty(self) -> bool:
         answers = self._link.trip([inspect.count(line.queue) for line in self._intake.lines])
@@ -229,6 +270,8 @@ class InlineExecutor:
 
         Called from the other thread, with a link of its own.
         """
+        if self._notes.wanted:
+            self._end_cancelled()
         since = self._busy_since
         if not since:
             return
@@ -239,9 +282,34 @@ class InlineExecutor:
         if took > FLUSH and self._outbox:
             link.trip(())
 
-    def _give_back(self) -> None:
+    def _end_cancelled(self) -> None:
+        """End the jobs that wait and whose cancel was asked for; look again for the one that runs.
+
+        The signal may have come while it was being started.
+        """
+        waiting, notes = self._intake.waiting, self._notes
+        for item in list(waiting):
+            if notes.wants(item):
+                delivery = self._attempts.read(item)
+                try:
+                    waiting.remove(item)
+                except ValueError:  # it has just been started, or given back
+                    continue
+                notes.claim(item)
+                if isinstance(delivery, Delivery):
+                    self._outbox.add(self._attempts.cancelled(delivery), item)
+                else:
+                    self._outbox.add(delivery, item)
+        notes.forget_old()
+        if notes.wanted:
+            told = threading.main_thread().ident
+            assert told is not None
+            signal.pthread_kill(told, signal.SIGUSR1)
+
+    def _give_back(self, keep: float = 0) -> None:
+        """Give back what waits, the last one first, but for so many."""
         waiting = self._intake.waiting
-        while True:
+        while len(waiting) > keep:
             try:
                 item = waiting.pop()
             except IndexError:
@@ -255,11 +323,19 @@ class InlineExecutor:
     def _leave(self) -> None:
         try:
             self._land()
-            self._give_back()
-            while self._outbox and not self._outbox.refused:
-                self._link.trip(())
         except StoreError as error:
-            log.warning("lost redis error=%s", error)
+            self._link.say_lost(error)
+        self._give_back()
+        late = self._clock.monotonic() + FAREWELL
+        while self._outbox and not self._outbox.refused:
+            try:
+                self._link.reopen()
+                self._link.trip(())
+            except StoreError as error:
+                self._link.say_lost(error)
+                if self._clock.monotonic() > late:
+                    break
+                time.sleep(random.uniform(0.1, 0.2))  # noqa: S311  jitter
         if self._outbox:  # leases run out, and others run what we could not settle
             log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
 
@@ -274,6 +350,9 @@ class InlineExecutor:
             stopping=self._stop.is_set,
             alone=alone,
         )
+
+
+_CALL: Final = InlineExecutor._call.__code__  # noqa: SLF001  its own
 
 
 class Relief(threading.Thread):

@@ -8,18 +8,23 @@ one is full, only the other is fetched for.
 import asyncio
 import contextlib
 import logging
+import signal
 import threading
+from collections.abc import Callable
+from types import FrameType
 
 from jobq.core.clock import Clock
-from jobq.errors import StoreDenied, StoreError, StoreUnavailable
+from jobq.errors import JobInterrupted, StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
 from jobq.runtime.delivery import Delivery
-from jobq.runtime.executors.limits import BURST_LOOK, FLUSH, PATIENCE
+from jobq.runtime.executors.limits import BURST_LOOK, FAREWELL, FLUSH, PATIENCE, Limits
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.executors.pump import Pump
-from jobq.runtime.executors.slots import AsyncSlots, SyncSlots
+from jobq.runtime.executors.tasks import AsyncSlots
+from jobq.runtime.executors.threads import SyncSlots
 from jobq.runtime.intake import Intake
+from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import MOST, Probe, share
 from jobq.store.connect import Locate
@@ -32,13 +37,23 @@ class LoopExecutor:
     """Runs the async and the sync jobs of one worker."""
 
     def __init__(
-        self, plan: Plan, attempts: Attempts, locate: Locate, board: Board, clock: Clock
+        self,
+        plan: Plan,
+        attempts: Attempts,
+        locate: Locate,
+        board: Board,
+        clock: Clock,
+        notes: Notes,
     ) -> None:
         self._plan = plan
         self._attempts = attempts
         self._locate = locate
         self._board = board
         self._clock = clock
+        self._notes = notes
+        self._limits = Limits(board, clock, plan.grace)
+        #: How many more jobs may be handed to the slots; infinite if any number.
+        self._left = float("inf") if plan.max_jobs is None else plan.max_jobs
         self._new = not plan.isolated
         self._outbox = Outbox(plan.queues, plan.consumer)
         self._intake = Intake(plan.queues, plan.consumer, self._outbox, board)
@@ -51,6 +66,7 @@ class LoopExecutor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._notified = False
         self._last_trip = 0.0
+        self._looks_again = False
         #: We have failed, and what still runs is being cancelled.
         self.aborted = False
         self._failure: BaseException | None = None
@@ -61,6 +77,25 @@ class LoopExecutor:
         """Finish what runs, give the rest back, and end; safe in a signal handler."""
         self._stopping = True
         self.notify()
+
+    def interrupt(self, frame: FrameType | None) -> None:
+        """Read the notes; called by their signal, in the main thread.
+
+        Raises:
+            JobInterrupted: the job that runs in this thread is to end.
+        """
+        self._notes.take()
+        delivery = self._sync.job_in(frame)
+        here = delivery is not None and self._notes.claim(delivery.item)
+        if self._notes.wanted:
+            self.notify()
+        if here:
+            raise JobInterrupted
+
+    @property
+    def replaced(self) -> bool:
+        """Whether it has run as many jobs as it may."""
+        return self._left <= 0
 
     def run(self) -> None:
         """Run until stopped, or until the queues are empty in a burst."""
@@ -84,11 +119,29 @@ class LoopExecutor:
         """Put what a job came to into the outbox; from any thread."""
         self._board.stopped(delivery.place)
         if error is not None:
-            self._outbox.add(self._attempts.failed(delivery, error), delivery.item)
+            cancelled = self._notes.asked(delivery.item)
+            op = self._attempts.failed(delivery, error, cancelled=cancelled)
+            self._outbox.add(op, delivery.item)
         elif delivery.count:
             self._outbox.add(self._attempts.succeeded(delivery, value), delivery.item)
         else:
             self._outbox.done[delivery.queue].append(self._attempts.done(delivery, value))
+
+    def call_on_loop(self, function: Callable[[], None]) -> None:
+        """Call something on the loop; from any thread."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # it has ended
+            self._loop.call_soon_threadsafe(function)
+
+    @property
+    def limits(self) -> Limits:
+        """What keeps the limits of jobs."""
+        return self._limits
+
+    @property
+    def notes(self) -> Notes:
+        """What the supervisor has said of single jobs."""
+        return self._notes
 
     @property
     def attempts(self) -> Attempts:
@@ -132,18 +185,23 @@ class LoopExecutor:
             await self._fetch_until_stopped(pump)
             self._board.says(DRAINING)
             self._give_back_waiting()
-            while self._sync.busy or self._async.busy or self._outbox:
-                await pump.flush()
-                if self._sync.busy or self._async.busy:
-                    await self._until_changed(FLUSH)
-                elif self._outbox and (pump.down or self._outbox.refused):
-                    log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
-                    break
+            await self._leave(pump)
         except BaseException:
             self.aborted = True
             raise
         finally:
             await pump.close()
+
+    async def _leave(self, pump: Pump) -> None:
+        late = self._clock.monotonic() + FAREWELL
+        while self._sync.busy or self._async.busy or self._outbox:
+            await pump.flush()
+            if self._sync.busy or self._async.busy:
+                late = self._clock.monotonic() + FAREWELL
+                await self._until_changed(FLUSH)
+            elif self._outbox and (self._outbox.refused or self._clock.monotonic() > late):
+                log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
+                break
 
     async def _fetch_until_stopped(self, pump: Pump) -> None:
         refusal = ""
@@ -162,7 +220,11 @@ class LoopExecutor:
                 await self._until_changed(1.0)
 
     async def _cycle(self, pump: Pump) -> None:
+        if self._left <= 0 and not self._sync.waits and not self._async.waits:
+            self._stopping = True  # all that it may run has been started
+            return
         want, kinds = self._room()
+        want = int(min(want, self._left))
         if want <= 0:
             await self._idle(pump)
             return
@@ -244,7 +306,12 @@ class LoopExecutor:
             delivery = self._attempts.read(item)
             if not isinstance(delivery, Delivery):
                 self._outbox.add(delivery, item)
-            elif delivery.definition.is_async:
+                continue
+            if self._left <= 0:
+                self._outbox.add(self._attempts.give_back(delivery), item)
+                continue
+            self._left -= 1
+            if delivery.definition.is_async:
                 found_async += 1
                 self._async.put(delivery)
             else:
@@ -263,7 +330,41 @@ class LoopExecutor:
         for slots in (self._sync, self._async):
             if slots.stuck:
                 for delivery in slots.take_back():
+                    self._left += 1
                     self._outbox.add(self._attempts.give_back(delivery), delivery.item)
+
+    def _end_cancelled(self) -> None:
+        """End the jobs whose cancel was asked for, where they wait or run; on the loop.
+
+        One that is in between is looked for again, in the main thread too.
+        """
+        notes = self._notes
+        for item in [item for item in self._intake.waiting if notes.wants(item)]:
+            self._intake.waiting.remove(item)
+            delivery = self._attempts.read(item)
+            notes.claim(item)
+            if isinstance(delivery, Delivery):
+                self._outbox.add(self._attempts.cancelled(delivery), item)
+            else:
+                self._outbox.add(delivery, item)
+        for delivery in [*self._sync.take_cancelled(), *self._async.take_cancelled()]:
+            self._left += 1
+            notes.claim(delivery.item)
+            self._outbox.add(self._attempts.cancelled(delivery), delivery.item)
+        self._sync.interrupt_cancelled()
+        self._async.interrupt_cancelled()
+        notes.forget_old()
+        if notes.wanted and not self._looks_again:
+            assert self._loop is not None
+            self._looks_again = True
+            self._loop.call_later(FLUSH, self._look_again)
+
+    def _look_again(self) -> None:
+        self._looks_again = False
+        if self._notes.wanted:
+            main = threading.main_thread().ident
+            assert main is not None
+            signal.pthread_kill(main, signal.SIGUSR1)  # whose handler notifies us, too
 
     def _give_back_waiting(self) -> None:
         for item in self._intake.waiting:
@@ -272,6 +373,7 @@ class LoopExecutor:
             self._outbox.add(op, item)
         self._intake.waiting.clear()
         for delivery in [*self._sync.take_back(), *self._async.take_back()]:
+            self._left += 1
             self._outbox.add(self._attempts.give_back(delivery), delivery.item)
 
     async def _until_changed(self, seconds: float) -> None:
@@ -286,5 +388,7 @@ class LoopExecutor:
     def wake(self, _done: object = None) -> None:
         """Look what has happened; on the loop."""
         self._notified = False
+        if self._notes.wanted:
+            self._end_cancelled()
         if self._changed is not None:
             self._changed.set()

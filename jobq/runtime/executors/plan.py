@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobq.runtime.settings import DEFAULT_GRACE
 from jobq.store.ops import fetch
 
 
@@ -17,6 +18,8 @@ class Plan:
         has_sync: the app has sync job functions.
         has_async: it has async ones.
         burst: end when the queues are empty.
+        grace: seconds between a job's timeout and the kill of its process, see `Policy.kill_after`.
+        max_jobs: end after so many jobs; None: any number.
         isolated: take only suspects (jobs whose process has died before), one at a time, and
             end when there is none.
     """
@@ -28,6 +31,8 @@ class Plan:
     has_sync: bool = True
     has_async: bool = True
     burst: bool = False
+    grace: float = DEFAULT_GRACE
+    max_jobs: int | None = None
     isolated: bool = False
 
     @property

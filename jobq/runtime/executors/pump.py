@@ -68,7 +68,18 @@ class Pump:
         sent = len(posting.ops)
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
+            await self._mend()
         return answers[sent:]
+
+    async def _mend(self) -> None:
+        """See `Link`."""
+        for queue in list(self._outbox.groupless):
+            self._outbox.groupless.discard(queue)
+            try:
+                await self._talk.run(upkeep.regroup(queue))
+            except StoreUnavailable:
+                self._lost = True
+                raise
 
     async def flush(self) -> None:
         """Settle what has happened; when Redis is away it is kept."""
@@ -84,6 +95,8 @@ class Pump:
     async def fetch(self, want: int, kinds: str, *, new: bool) -> int:
         """Settle what has happened and take up to ``want`` jobs, the first queue first."""
         self._check()
+        if self._outbox.missed:  # see `Outbox`; no wait is out, so nothing is on its way to us
+            await self._adopt_all()
         total = 0
         for line in self._intake.lines:
             ops = line.ops(want - total, kinds, new=new)
@@ -175,6 +188,11 @@ class Pump:
         self._board.connected(await self._wait.run(upkeep.client_id()))
         for line in self._intake.lines:
             await self._talk.run(upkeep.regroup(line.queue))
+        await self._adopt_all()
+
+    async def _adopt_all(self) -> None:
+        self._outbox.missed = False
+        for line in self._intake.lines:
             await self._adopt(line.queue)
 
     async def _adopt(self, queue: str) -> None:
