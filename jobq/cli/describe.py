@@ -39,6 +39,7 @@ def show_letter(letter: LetterRow, now: datetime) -> None:
             ("id", letter.id),
             ("queue", letter.queue),
             ("why", letter.reason),
+            ("signed", _signed(letter.call)),
             ("attempts", str(letter.attempts)),
             ("enqueued", _when(letter.enqueued_at, now)),
             ("failed", _when(letter.failed_at, now)),
@@ -68,6 +69,7 @@ def show_job(job: JobRow, now: datetime) -> None:
         ("worker", job.worker or ""),
         ("enqueued", _when(job.enqueued_at, now)),
         ("due", _when(job.due_at, now)),
+        ("signed", _signed(call) if call else ""),
         *(_unread(call) if call else ()),
     ]
     if result is not None:
@@ -89,6 +91,10 @@ def _headline(text: str) -> None:
 
 def _when(moment: datetime | None, now: datetime) -> str:
     return "" if moment is None else f"{utc(moment)}  ({ago(moment, now)})"
+
+
+def _signed(call: CallRow) -> str:
+    return f"signed by {call.signed_by} (not checked here)" if call.signed_by else ""
 
 
 def _unread(call: CallRow) -> list[tuple[str, str]]:

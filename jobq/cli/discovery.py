@@ -73,7 +73,10 @@ def describe(option: str | None) -> str:
 
 
 def find(option: str | None) -> Found:
-    """Find the app and import its module; the current directory goes first on the path.
+    """Find the app and import its module; the directory that it is in goes first on the path.
+
+    That is the current one, or that of the ``pyproject.toml`` that names the app; none where Python
+    was told to leave such directories off (``PYTHONSAFEPATH``, ``python -P``).
 
     Args:
         option: what ``--app`` says, if it was given.
@@ -83,9 +86,8 @@ def find(option: str | None) -> Found:
         AppBroken: the module raised while it was imported.
     """
     place = locate(option)
-    for directory in (place.root, Path.cwd()):
-        if str(directory) not in sys.path:
-            sys.path.insert(0, str(directory))
+    if str(place.root) not in sys.path and not sys.flags.safe_path:
+        sys.path.insert(0, str(place.root))
     return Found(_load(place), place)
 
 

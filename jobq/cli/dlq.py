@@ -94,12 +94,16 @@ def show_command(
 @ids_argument
 @click.option("--all", "everything", is_flag=True, help="All of them, or all of a queue.")
 @queue_option
+@click.option(
+    "--resign", is_flag=True, help="Sign them anew, once you have looked at what they do."
+)
 @yes_option
 @redis_options
 def retry_command(
     job_ids: tuple[str, ...],
     everything: bool,
     queue: str | None,
+    resign: bool,
     yes: bool,
     url: str | None,
     app: str | None,
@@ -109,7 +113,7 @@ def retry_command(
     which = _chosen(desk, job_ids, everything, queue)
     if not _agreed(desk, which, "Retry {}?", queue, yes=yes):
         return Code.ERROR
-    return _told(desk.retry(which, queue), "retried", queue)
+    return _told(desk.retry(which, queue, resign=resign), "retried", queue)
 
 
 @dlq.command("purge")

@@ -43,7 +43,8 @@ def report(error: BaseException, *, debug: bool) -> int:
         debug: show where it was raised.
     """
     if debug and not isinstance(error, click.exceptions.Abort | BrokenPipeError):
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        shown = "".join(traceback.format_exception(error))
+        click.echo(clean(shown, lines=True), err=True)
     match error:
         case BrokenPipeError():
             _drop_output()

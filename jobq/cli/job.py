@@ -1,5 +1,7 @@
 """`jobq job`: one job."""
 
+from typing import Final
+
 import click
 
 from jobq.cli import shapes
@@ -11,10 +13,8 @@ from jobq.cli.output import clean, say
 from jobq.core.job import JobState
 from jobq.errors import JobqError
 
-_WHY = {
-    JobState.RUNNING: "it is running; only jobs that wait can be cancelled",
-    JobState.DEAD: "it is dead. fix: jobq dlq purge {id}",
-}
+#: Seconds to wait until a job that runs has ended.
+_PATIENCE: Final = 5.0
 
 
 @click.group()
@@ -49,15 +49,25 @@ def show_command(
 def cancel_command(
     job_id: str, queue: str | None, yes: bool, url: str | None, app: str | None
 ) -> None:
-    """Cancel a job that waits for its first or its next attempt."""
+    """Cancel a job: one that waits at once; one that runs is interrupted."""
     del yes
-    state = open_desk(url, app).cancel(job_id, queue)
-    if state is None:
+    found = open_desk(url, app).cancel(job_id, queue, patience=_PATIENCE)
+    if found is None:
         raise NothingMatched(_missing(job_id, queue))
-    if state is not JobState.CANCELLED:
-        why = _WHY.get(state, f"it has {state} already").format(id=job_id)
-        raise JobqError(f"job {job_id} was not cancelled: {why}")
-    say(f"Cancelled {clean(job_id)}.")
+    match found.state:
+        case JobState.CANCELLED:
+            say(f"Cancelled {clean(job_id)}.")
+            return
+        case JobState.RUNNING:
+            raise JobqError(
+                f"asked {found.worker} to end {job_id}: it is still running; "
+                "it is killed after the grace of its worker"
+            )
+        case JobState.DEAD:
+            why = f"it is dead\nfix: jobq dlq purge {job_id}"
+        case other:
+            why = f"it has {other} already"
+    raise JobqError(f"job {job_id} was not cancelled: {why}")
 
 
 def _missing(job_id: str, queue: str | None) -> str:

@@ -19,7 +19,7 @@ COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "queues": ("jobq.cli.queues:queues", "Show the queues and what is in them."),
     "job": ("jobq.cli.job:job", "Show or cancel one job."),
     "dlq": ("jobq.cli.dlq:dlq", "List, retry, purge or export dead letters."),
-    "workers": ("jobq.cli.workers:workers", "Show the workers that are alive."),
+    "workers": ("jobq.cli.workers:workers", "Show the workers that are alive; drain or stop them."),
     "server": ("jobq.cli.server:server", "Hold, stop and look at the embedded server."),
     "bench": ("jobq.cli.bench:bench", "Measure jobq on your Redis."),
 }

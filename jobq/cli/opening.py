@@ -34,7 +34,7 @@ def open_app(url: str | None, app: str | None) -> JobQ:
 def open_desk(url: str | None, app: str | None) -> Desk:
     """Return the desk of the Redis that `open_app` reaches."""
     found = open_app(url, app)
-    return Desk(found.store, found.codec)
+    return Desk(found.store, found.codec, signer=found.signer)
 
 
 def _bare(url: str | None) -> JobQ:

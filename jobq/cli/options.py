@@ -1,24 +1,30 @@
 """Options that several commands share, and what they lead to."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import click
 
-from jobq.core.options import check_queue
+from jobq.core.checks import check_queue
+from jobq.core.duration import seconds
 from jobq.errors import OptionError
 
 F = TypeVar("F", bound=Callable[..., object])
 
+_SIZE: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{1,9})?)\s*(?:([kmgt])(i)?)?b?")
+
 
 def _inherit(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Take `jobq --app shop worker` for `jobq worker --app shop`."""
-    if value is not None or param.name is None:
-        return value
-    found: object = ctx.find_root().params.get(param.name)
-    return found if isinstance(found, str) else None
+    above = ctx.parent
+    while value is None and above is not None and param.name is not None:
+        found: object = above.params.get(param.name)
+        value = found if isinstance(found, str) else None
+        above = above.parent
+    return value
 
 
 def queue_name(text: str) -> str:
@@ -46,6 +52,34 @@ def redis_text(text: str) -> str:
     if not text:
         raise click.BadParameter("it is empty")
     return text
+
+
+def byte_size(text: str) -> int:
+    """Read a size in bytes, such as ``512MB``; units count in thousands, or with an i in 1024s.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    found = _SIZE.fullmatch(text.strip().lower())
+    if found is None:
+        raise click.BadParameter(f"{text[:40]!r} is no size; use 512MB, 1.5GB, 1GiB or bytes")
+    number, unit, binary = found.groups()
+    size = float(number) * (1024 if binary else 1000) ** " kmgt".index(unit or " ")
+    if not 1 <= size < 2**60:
+        raise click.BadParameter(f"{text[:40]!r} is no size that memory can have; use 512MB or so")
+    return int(size)
+
+
+def duration(text: str) -> float:
+    """Read a duration, such as ``25s``, in seconds.
+
+    Raises:
+        click.BadParameter: it is none.
+    """
+    try:
+        return seconds(text, what="it")
+    except OptionError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def json_array(text: str) -> list[object]:

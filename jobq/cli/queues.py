@@ -5,7 +5,7 @@ import click
 from jobq.cli import shapes
 from jobq.cli.opening import open_desk
 from jobq.cli.options import json_option, redis_options
-from jobq.cli.output import say, table
+from jobq.cli.output import clean, say, table
 from jobq.core.duration import show
 
 _NUMBERS = ("READY", "RUNNING", "RETRYING", "DEAD", "OLDEST", "SUCCEEDED")
@@ -43,7 +43,8 @@ def queues(as_json: bool, url: str | None, app: str | None) -> None:
     for one in rows:
         if one.unknown:
             say(
-                f"{one.name}: {one.unknown:,} of those that are retrying have a name that no "
-                "worker knows. Start a worker whose app has it, or see which: jobq workers --json",
+                f"{clean(one.name)}: {one.unknown:,} of those that are retrying have a name "
+                "that no worker knows. Start a worker whose app has it, or see which: "
+                "jobq workers --json",
                 err=True,
             )

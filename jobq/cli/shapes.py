@@ -130,6 +130,7 @@ def queue(row: QueueRow) -> Object:
         "dead": row.dead,
         "oldest_seconds": row.oldest,
         "totals": dict(row.totals),
+        "put_back": row.put_back,
     }
 
 
@@ -160,6 +161,7 @@ def _call(row: CallRow) -> Object:
         "kwargs": None if row.kwargs is None else _kwargs(row.kwargs),
         "problem": row.problem or None,
         "raw": raw(row.raw) if row.problem else None,
+        "signed_by": row.signed_by or None,
     }
 
 

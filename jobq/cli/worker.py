@@ -1,25 +1,29 @@
 """`jobq worker`: run the jobs of an app."""
 
 import os
-import sys
 
 import click
 
 from jobq.cli.discovery import find
 from jobq.cli.exits import report
-from jobq.cli.options import app_option, queue_name
-from jobq.core.duration import seconds, show
+from jobq.cli.finishing import finishing
+from jobq.cli.options import app_option, byte_size, duration, queue_name
+from jobq.core.duration import show
+from jobq.core.lease import check_lease
 from jobq.core.ports import Application
 from jobq.errors import OptionError
 from jobq.observe.logs import configure
 from jobq.runtime.hello import Hello
-from jobq.runtime.settings import DEFAULT_LEASE, MIN_LEASE, WorkerSettings, default_name
+from jobq.runtime.settings import DEFAULT_GRACE, WorkerSettings, default_name
 from jobq.runtime.supervisor import Supervisor
+from jobq.runtime.upkeep import lease_of
 
 
-def _lease(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+def _lease(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
+    if value is None:
+        return None
     try:
-        return seconds(value, what="--lease", minimum=MIN_LEASE)
+        return check_lease(value, "--lease")
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
 
@@ -31,7 +35,10 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
     return name
 
 
-@click.command(epilog="Ctrl-C once finishes what runs; twice gives it back and stops now.")
+@click.command(
+    epilog="Ctrl-C once finishes what runs, for as long as --grace; twice gives it back and stops "
+    "now. SIGHUP starts all workers anew, with fresh code, one after the other."
+)
 @app_option
 @click.option(
     "-q",
@@ -66,11 +73,29 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 @click.option("--burst", is_flag=True, help="End when the queues are empty.")
 @click.option(
     "--lease",
-    default=f"{DEFAULT_LEASE:g}",
     callback=_lease,
     metavar="DURATION",
+    help="How long a job may go without a sign of life before others take it. [default: the app's]",
+)
+@click.option(
+    "--grace",
+    type=duration,
+    default=f"{DEFAULT_GRACE:g}s",
+    metavar="DURATION",
     show_default=True,
-    help="How long a job may go without a sign of life before others take it.",
+    help="How long jobs have to finish after the first Ctrl-C or SIGTERM; 0 gives them back.",
+)
+@click.option(
+    "--max-jobs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Replace a worker process that has run so many jobs. [default: never]",
+)
+@click.option(
+    "--max-rss",
+    type=byte_size,
+    metavar="SIZE",
+    help="Replace one that has more memory than this, such as 512MB. [default: never]",
 )
 @click.option("--name", callback=_name, help="The name of this worker. [default: host:pid]")
 @click.option(
@@ -84,7 +109,10 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     threads: int,
     concurrency: int,
     burst: bool,
-    lease: float,
+    lease: float | None,
+    grace: float,
+    max_jobs: int | None,
+    max_rss: int | None,
     name: str,
     log_format: str,
     verbose: bool,
@@ -101,6 +129,9 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
         concurrency=concurrency,
         burst=burst,
         lease=lease,
+        grace=grace,
+        max_jobs=max_jobs,
+        max_rss=max_rss,
         name=name,
     )
 
@@ -113,7 +144,7 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
         load_app,
         on_ready=lambda hello: _banner(hello, settings, quiet=log_format == "json"),
         on_error=lambda error: report(error, debug=verbose),
-        on_stopping=_stopping,
+        on_stopping=finishing(log_format),
     ).run()
 
 
@@ -131,17 +162,8 @@ def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
         ("redis", hello.safe_url),
         ("queues", ", ".join(hello.queues)),
         ("runs", f"{processes}, in each {sync} and {settings.concurrency} async at once"),
-        ("lease", show(settings.lease)),
+        ("lease", show(lease_of(settings, hello))),
         ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),
     )
     lines = [f"jobq worker {settings.name}", *(f"  {name:7} {text}" for name, text in rows)]
     click.echo("\n".join(lines), err=True)
-
-
-def _stopping(running: int) -> None:
-    if running:
-        jobs = "1 job" if running == 1 else f"{running} jobs"
-        click.echo(f"stopping: finishing {jobs}; Ctrl-C again gives them back", err=True)
-    else:
-        click.echo("stopping", err=True)
-    sys.stderr.flush()

@@ -3,12 +3,15 @@
 import asyncio
 from contextlib import suppress
 
+from jobq.client.durable import confirm
 from jobq.client.waiting import Waiting
+from jobq.core.checks import Durability
 from jobq.core.clock import Clock, SystemClock
 from jobq.store import keys
 from jobq.store.aio import AsyncStore
 from jobq.store.connect import Locate
 from jobq.store.ops.inspect import look, result
+from jobq.store.sync import Store
 
 
 class AsyncSide:
@@ -20,6 +23,15 @@ class AsyncSide:
 
     def __init__(self, locate: Locate) -> None:
         self.store: AsyncStore = AsyncStore(locate)
+
+    async def confirm(
+        self, store: Store, queue: str, job_ids: tuple[str, ...], wanted: Durability
+    ) -> None:
+        """Wait until calls are on replicas or on disk. See `jobq.client.durable.confirm`.
+
+        In a thread: on the loop's own connection, it would hold up everybody else.
+        """
+        await asyncio.to_thread(confirm, store, queue, job_ids, wanted)
 
     async def wait(
         self, queue: str, job_id: str, waiting: Waiting, clock: Clock = SystemClock()

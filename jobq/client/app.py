@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, ca
 
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
+from jobq.client.keyring import Keyring, Keys
 from jobq.client.late import ASKING, load
 from jobq.client.named import NamedCall
 from jobq.client.naming import job_name, plain_function
@@ -16,19 +17,24 @@ from jobq.client.producer import Producer
 from jobq.client.sending import Sending
 from jobq.client.shape import Shape, signature_of
 from jobq.core.annotations import rebuilder
+from jobq.core.checks import check_most, check_queue
 from jobq.core.codec import Codec
+from jobq.core.duration import Duration
 from jobq.core.ids import check_job_id
+from jobq.core.lease import DEFAULT_LEASE, check_lease
+from jobq.core.marks import HEADER, marks_of
 from jobq.core.options import (
     APP_OPTIONS,
     DECLARATION_OPTIONS,
     DEFAULT_QUEUE,
     UNSET,
     Options,
-    check_queue,
+    durability,
     parse_options,
     resolve,
 )
 from jobq.core.registry import Definition, Registry
+from jobq.core.signing import Signer
 from jobq.store.sync import Store
 
 if TYPE_CHECKING:
@@ -62,22 +68,46 @@ class JobQ:
             the project, ``embedded:///directory`` for one with its data there; None: what
             JOBQ_REDIS_URL says at first use, else ``embedded:``.
         name: what banners call the app.
+        lease: how long a job may go without a sign of life from its worker before others take it;
+            30 seconds if not given.
+        signing_keys: id and secret of each key that calls are signed with, so that workers run
+            nothing that a stranger wrote into Redis; the first one signs, all are accepted. None:
+            what JOBQ_SIGNING_KEYS says at first use, ``id:secret,id:secret``.
+        accept_unsigned: with keys, run unsigned calls too, while producers get theirs; None: what
+            JOBQ_ACCEPT_UNSIGNED says, else no.
+        max_queue_size: how many jobs a queue may have, in any state and dead letters too, before
+            `delay` raises `QueueFull`; None: as many as fit into Redis.
         defaults: options for all its job functions, see `jobq.client.options.AppOptions`.
 
     Attributes:
         name: what banners call the app.
+        lease: in seconds.
+        registry: its job functions.
+        codec: encodes calls and decodes results, with its registered types.
 
     Raises:
-        ConfigError: the URL has none of these forms.
+        ConfigError: the URL has none of these forms, or a signing key cannot be used.
         OptionError: an option is unknown, or cannot take its value.
     """
 
     def __init__(
-        self, url: str | None = None, *, name: str | None = None, **defaults: Unpack[AppOptions]
+        self,
+        url: str | None = None,
+        *,
+        name: str | None = None,
+        lease: Duration = DEFAULT_LEASE,
+        signing_keys: Keys | None = None,
+        accept_unsigned: bool | None = None,
+        max_queue_size: int | None = None,
+        **defaults: Unpack[AppOptions],
     ) -> None:
         self.name: str = name or "jobq"
+        self.lease: float = check_lease(lease, "JobQ(lease=...)")
         self._defaults = parse_options(defaults, where="JobQ()", accepts=APP_OPTIONS)
-        self._producer = Producer(url)
+        keyring = Keyring(signing_keys, accept_unsigned)
+        self._producer = Producer(url, keyring=keyring, most=check_most(max_queue_size))
+        self.registry: Registry = self._producer.registry
+        self.codec: Codec = self._producer.codec
         self._sendings: dict[str, Sending] = {}
 
     @overload
@@ -141,7 +171,8 @@ class JobQ:
             OptionError: an option is unknown, or cannot take its value or travel.
         """
         queue = DEFAULT_QUEUE if self._defaults.queue is UNSET else self._defaults.queue
-        return NamedCall(self._sendings, Sending(self._producer, "", queue), options)
+        sending = Sending(self._producer, "", queue, durability=durability(self._defaults))
+        return NamedCall(self._sendings, sending, options)
 
     def register_type(
         self,
@@ -189,14 +220,13 @@ class JobQ:
         return self._handle(job_id, queue)
 
     @property
-    def registry(self) -> Registry:
-        """The job functions of the app."""
-        return self._producer.registry
+    def signer(self) -> Signer | None:
+        """What signs and checks calls; None: nothing is signed. Asked for at first use.
 
-    @property
-    def codec(self) -> Codec:
-        """The codec of the app, with its registered types."""
-        return self._producer.codec
+        Raises:
+            ConfigError: JOBQ_SIGNING_KEYS cannot be used.
+        """
+        return self._producer.signer
 
     @property
     def store(self) -> Store:
@@ -265,6 +295,7 @@ class JobQ:
         name = job_name(function) if merged.name is UNSET else merged.name
         signature = signature_of(function)
         is_async = iscoroutinefunction(function)
+        marks = [] if merged.sensitive is UNSET else marks_of(merged.sensitive, signature)
         definition = Definition(
             name=name,
             function=function,
@@ -273,10 +304,18 @@ class JobQ:
             is_async=is_async,
             rebuild=rebuilder(function),
             signature=signature,
+            sensitive=tuple(marks),
         )
         self.registry.add(definition)
         qualname: str = getattr(function, "__qualname__", "")
-        sending = Sending(self._producer, name, definition.queue, Shape(name, qualname, signature))
+        sending = Sending(
+            self._producer,
+            name,
+            definition.queue,
+            Shape(name, qualname, signature),
+            {HEADER: marks} if marks else None,
+            durability=durability(merged),
+        )
         self._sendings[name] = sending
         kind = AsyncJobFunction if is_async else JobFunction
         return cast("object", kind(definition, sending))

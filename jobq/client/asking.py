@@ -12,8 +12,9 @@ from jobq.core.clock import SystemClock
 from jobq.core.duration import Duration
 from jobq.core.job import JobState
 from jobq.errors import JobNotFound
+from jobq.store.ops.control import interrupt
 from jobq.store.ops.inspect import look, queues
-from jobq.store.ops.manage import CANCELLED_IT, cancel
+from jobq.store.ops.manage import CANCELLED_IT, IS_RUNNING, cancel, mark
 
 _CLOCK = SystemClock()
 
@@ -51,13 +52,20 @@ class Asking:
         return await self._producer.aio.wait(self._queue, self._job_id, waiting)
 
     def cancel(self) -> bool:
-        """Cancel the job if it waits; tell whether it did."""
-        return self._producer.store.run(cancel(self._queue, self._job_id)) == CANCELLED_IT
+        """Cancel the job if it waits, interrupt it if it runs; tell whether it did either."""
+        run, queue, job_id = self._producer.store.run, self._queue, self._job_id
+        answer = run(cancel(queue, job_id))
+        if answer == IS_RUNNING:
+            run(interrupt(queue, job_id, run(mark(queue, job_id))))
+        return answer in {CANCELLED_IT, IS_RUNNING}
 
     async def acancel(self) -> bool:
         """See `cancel`."""
-        answer = await self._producer.aio.store.run(cancel(self._queue, self._job_id))
-        return answer == CANCELLED_IT
+        run, queue, job_id = self._producer.aio.store.run, self._queue, self._job_id
+        answer = await run(cancel(queue, job_id))
+        if answer == IS_RUNNING:
+            await run(interrupt(queue, job_id, await run(mark(queue, job_id))))
+        return answer in {CANCELLED_IT, IS_RUNNING}
 
     def _known(self, state: JobState | None) -> JobState:
         if state is None:

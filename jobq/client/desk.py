@@ -6,13 +6,15 @@ Guarantees:
       a job that dies again meanwhile is left alone.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from itertools import islice
-from typing import Final
+from time import sleep
+from typing import Final, TypeVar
 
 from jobq.client.rows import (
     JobRow,
@@ -25,11 +27,14 @@ from jobq.client.rows import (
     moment,
     worker_row,
 )
+from jobq.core.clock import Clock, SystemClock
 from jobq.core.codec import Codec
 from jobq.core.history import History
 from jobq.core.job import JobState
-from jobq.errors import CallTooNew, CallUnreadable, StoreError
-from jobq.store.ops import inspect, manage, upkeep
+from jobq.core.signing import Signer, inner
+from jobq.errors import CallTooNew, CallUnreadable, ConfigError
+from jobq.store.ops import control, inspect, manage, upkeep
+from jobq.store.ops.control import Command
 from jobq.store.ops.inspect import DeadEntry, Seen
 from jobq.store.sync import Store
 
@@ -41,6 +46,11 @@ _LEAST_PAGE: Final = 10
 MOST_NAMED: Final = 100
 
 _ALL: Final = "+"
+
+#: Seconds between two looks at what was asked for.
+_LOOK_EVERY: Final = 0.1
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +97,21 @@ class Desk:
     Args:
         store: the Redis.
         codec: reads arguments and results; types that are not registered with it stay unread.
+        clock: measures how long to wait for what was asked for.
+        signer: checks what is retried, and signs it where that is wanted; None: workers check it.
     """
 
-    def __init__(self, store: Store, codec: Codec) -> None:
+    def __init__(
+        self,
+        store: Store,
+        codec: Codec,
+        clock: Clock = SystemClock(),
+        signer: Signer | None = None,
+    ) -> None:
         self._store = store
         self._codec = codec
+        self._clock = clock
+        self._signer = signer
 
     def now(self) -> datetime:
         """Return the time of Redis: the clock of all times that the desk tells."""
@@ -115,24 +135,54 @@ class Desk:
         name, seen = self._find(job_id, queue)
         return job_row(job_id, name, seen, self._codec)
 
-    def cancel(self, job_id: str, queue: str | None = None) -> JobState | None:
-        """Cancel a job that waits.
+    def cancel(
+        self, job_id: str, queue: str | None = None, *, patience: float = 0.0
+    ) -> JobRow | None:
+        """Cancel a job that waits; have one that runs interrupted.
+
+        Args:
+            job_id: its id.
+            queue: where it is; None: look into every queue.
+            patience: seconds to wait until one that runs has ended.
 
         Returns:
-            Where the job is now: ``cancelled``, or the state that keeps it from being so;
-            None when there is no such job.
+            The job as it is now: ``cancelled``, ``running`` when it was asked to end and has not
+            yet, or the state that keeps it from being cancelled; None when there is no such job.
         """
         name, seen = self._find(job_id, queue)
-        if not seen.entry:
-            return seen.state
-        answer = self._cancel(name, job_id)
-        if answer == manage.CANCELLED_IT:
-            return JobState.CANCELLED
-        if answer == manage.IS_RUNNING:
-            return JobState.RUNNING
-        if answer == manage.IS_DEAD:
-            return JobState.DEAD
-        return self._store.run(inspect.look(name, job_id)).state
+        if seen.entry:
+            run = self._store.run
+            running = run(manage.cancel(name, job_id)) == manage.IS_RUNNING
+            if running:
+                run(control.interrupt(name, job_id, run(manage.mark(name, job_id))))
+            seen = self._when(
+                lambda: run(inspect.look(name, job_id)),
+                lambda now: now.state is not JobState.RUNNING,
+                patience if running else 0.0,
+            )
+        return job_row(job_id, name, seen, self._codec)
+
+    def tell(
+        self, names: Collection[str], action: str, reached: Collection[str], patience: float
+    ) -> dict[str, str | None]:
+        """Give a command to workers, and wait until the register shows what came of it.
+
+        Args:
+            names: the workers.
+            action: a constant of `jobq.store.ops.control`.
+            reached: the states that say that a worker has heard it.
+            patience: seconds to wait.
+
+        Returns:
+            For each worker its state now; None: it has left the register.
+        """
+        for name in names:
+            self._store.run(control.send(Command(action, name)))
+        return self._when(
+            lambda: self._states(names),
+            lambda now: all(state is None or state in reached for state in now.values()),
+            patience,
+        )
 
     def letters(self, queue: str | None = None, limit: int | None = None) -> Iterator[LetterRow]:
         """List dead letters, the newest first, page by page.
@@ -166,14 +216,22 @@ class Desk:
                 count += self._store.run(inspect.count(name)).dead
         return Selection(tuple(newest), count)
 
-    def retry(self, which: Selection | Sequence[str], queue: str | None = None) -> Changes:
+    def retry(
+        self, which: Selection | Sequence[str], queue: str | None = None, *, resign: bool = False
+    ) -> Changes:
         """Bring dead letters back to the end of their queues, with their history.
 
         Args:
             which: a selection, whose newest letter comes first; or ids of jobs.
             queue: where the ids are; None: look into every queue.
+            resign: sign the calls anew, whoever wrote them.
+
+        Raises:
+            ConfigError: there is no key to sign with.
         """
-        return self._change(which, queue, self._revive)
+        if resign and self._signer is None:
+            raise ConfigError("there is no key to sign with: set JOBQ_SIGNING_KEYS, or name --app")
+        return self._change(which, queue, partial(self._revive, resign=resign))
 
     def purge(self, which: Selection | Sequence[str], queue: str | None = None) -> Changes:
         """Remove dead letters for good; the arguments are those of `retry`."""
@@ -194,6 +252,7 @@ class Desk:
             retrying=seen.retrying,
             unknown=seen.unknown,
             dead=seen.dead,
+            put_back=seen.put_back,
             oldest=None if oldest is None else max(0, seen.now_ms - oldest) / 1000,
             totals=seen.totals,
         )
@@ -209,16 +268,19 @@ class Desk:
                 best = (name, seen)
         return best
 
-    def _cancel(self, queue: str, job_id: str) -> int:
-        op = manage.cancel(queue, job_id)
-        try:
-            return self._store.run(op)
-        except StoreError as error:
-            if error.code != "NOGROUP":
-                raise
-        # No worker has ever read this queue: what a worker does first is done here.
-        self._store.run(upkeep.regroup(queue))
-        return self._store.run(op)
+    def _states(self, names: Collection[str]) -> dict[str, str | None]:
+        states = {one.name: one.state for one in self.workers()}
+        return {name: states.get(name) for name in names}
+
+    def _when(self, look: Callable[[], T], done: Callable[[T], bool], patience: float) -> T:
+        """Look until it is done, or for so many seconds; return what was seen last."""
+        until = self._clock.monotonic() + patience
+        while True:
+            seen = look()
+            left = until - self._clock.monotonic()
+            if left <= 0 or done(seen):
+                return seen
+            sleep(min(left, _LOOK_EVERY))
 
     def _line(self, queue: str, before: str, size: int) -> Iterator[tuple[str, DeadEntry]]:
         """Walk through the dead letters of a queue, from an entry back to the oldest."""
@@ -271,18 +333,31 @@ class Desk:
     def _purge(self, queue: str, entry: DeadEntry) -> bool:
         return self._store.run(manage.purge(queue, entry.job_id, entry.entry))
 
-    def _revive(self, queue: str, entry: DeadEntry) -> bool:
+    def _revive(self, queue: str, entry: DeadEntry, *, resign: bool) -> bool:
         said = letter_of(entry)
         if said is None:
             self._check(entry.call)
         elif not said.readable:
             raise CallUnreadable(said.failure.message or "its call cannot be read")
         history = History() if said is None else said.history
-        return self._store.run(manage.revive(queue, entry.job_id, entry.entry, history.encode()))
+        call = self._checked(queue, entry, resign=resign)
+        return self._store.run(
+            manage.revive(queue, entry.job_id, entry.entry, history.encode(), call)
+        )
+
+    def _checked(self, queue: str, entry: DeadEntry, *, resign: bool) -> bytes:
+        """Return the call signed anew; nothing if it stays as it is, and workers will take it."""
+        if self._signer is None:
+            return b""
+        if resign:
+            return self._signer.sign(queue, entry.job_id, inner(entry.call))
+        with suppress(CallTooNew):  # a worker may have the key that is not here
+            self._signer.open(queue, entry.job_id.encode(), entry.call)
+        return b""
 
     def _check(self, blob: bytes) -> None:
         with suppress(CallTooNew):  # a worker may know what this program does not
-            self._codec.decode_call(blob)
+            self._codec.decode_call(inner(blob))
 
 
 def _position(entry: str) -> tuple[int, int]:

@@ -37,6 +37,8 @@ class JobCall(Generic[P, R]):
             NotEncodable: one of them cannot travel; names it.
             CallTooLarge: they have too many bytes.
             DuplicateJob: the id of ``options(job_id=...)`` is taken.
+            QueueFull: the queue has as many jobs as ``JobQ(max_queue_size=...)`` says.
+            NotConfirmed: the job is in Redis, but not where ``wait_replicas`` or ``fsync`` want it.
             StoreError: Redis refused, or cannot be reached.
         """
         sending = self._sending
@@ -48,6 +50,8 @@ class JobCall(Generic[P, R]):
         sending = self._sending
         job_id, op = sending.prepare(args, kwargs)
         sending.check(job_id, await sending.producer.arun(sending.queue, op))
+        if sending.durability is not None:
+            await sending.aconfirm((job_id,))
         return JobHandle(sending.producer, sending.queue, job_id, self._build)
 
     def map(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:
@@ -65,6 +69,8 @@ class JobCall(Generic[P, R]):
             ArgumentError: a call is neither, or does not fit the signature; tells which.
             NotEncodable: an argument cannot travel; names it.
             CallTooLarge: a call has too many bytes.
+            QueueFull: a round trip would make the queue too large, see `delay`; a note says how
+                many jobs were enqueued before that.
             StoreError: Redis refused, or cannot be reached; a note says how many jobs were
                 enqueued before that.
         """

@@ -78,14 +78,19 @@ class JobHandle(Generic[R]):
         return cast("R", await self._ask().aresult(timeout, self._build))
 
     def cancel(self) -> bool:
-        """Cancel the job if it waits for an attempt.
+        """Cancel the job.
+
+        One that waits, for its first or a later attempt, is cancelled at once. One that runs is
+        interrupted, as by its timeout: `status` stays ``running`` until that is over, then
+        `result` raises `JobCancelled`. It does not start again. If it ends by itself before it is
+        interrupted, it ends as it does.
 
         Returns:
-            True when it was cancelled just now; False when nothing was done: it runs, it has
-            ended, it is dead, or there is no such job.
+            True when it was cancelled just now, or is being interrupted; False when nothing was
+            done: it has ended, it is dead, or there is no such job.
 
         Raises:
-            StoreError: Redis refused, or cannot be reached.
+            StoreError: Redis refused, or cannot be reached. Calling again is harmless.
         """
         return self._ask().cancel()
 

@@ -12,6 +12,7 @@ from typing import Final
 #: The modules that come late, by what they are for.
 ASYNC_SIDE: Final = "jobq.client.aio"
 ASKING: Final = "jobq.client.asking"
+DURABLE: Final = "jobq.client.durable"
 EMBEDDED: Final = "jobq.embedded"
 
 

@@ -22,7 +22,11 @@ class CallOptions(TypedDict, total=False):
         retries: attempts after the first one.
         backoff: the delay before each of them; a function cannot travel.
         timeout: how long an attempt may take; None: as long as it likes.
+        hard_timeout: how long until its process is killed; None: the timeout, and the grace of the
+            worker on top.
         result_ttl: how long the result is kept; 0: no result.
+        wait_replicas: wait until so many replicas have the call.
+        fsync: wait until it is on disk (Redis 7.2 and newer).
         job_id: the id of the one job.
     """
 
@@ -30,7 +34,10 @@ class CallOptions(TypedDict, total=False):
     retries: int
     backoff: Backoff | Duration | Sequence[Duration]
     timeout: Duration | None
+    hard_timeout: Duration | None
     result_ttl: Duration
+    wait_replicas: int
+    fsync: bool
     job_id: str
 
 
@@ -44,7 +51,12 @@ class AppOptions(TypedDict, total=False):
         retry_on: the exceptions that are retried; all if not given.
         no_retry_on: those among them that are not.
         timeout: how long an attempt may take; None, if not given: as long as it likes.
+        hard_timeout: how long until its process is killed; None, if not given: the timeout, and the
+            grace of the worker on top.
+        max_crashes: crashes of its process after which a job is buried; 3 if not given.
         result_ttl: how long results are kept; 5 minutes if not given, 0: none are.
+        wait_replicas: wait until so many replicas have each call.
+        fsync: wait until each is on disk (Redis 7.2 and newer).
     """
 
     queue: str
@@ -53,7 +65,11 @@ class AppOptions(TypedDict, total=False):
     retry_on: Exceptions
     no_retry_on: Exceptions
     timeout: Duration | None
+    hard_timeout: Duration | None
+    max_crashes: int
     result_ttl: Duration
+    wait_replicas: int
+    fsync: bool
 
 
 class JobOptions(AppOptions, total=False):
@@ -61,6 +77,9 @@ class JobOptions(AppOptions, total=False):
 
     Attributes:
         name: by which calls name the job function; ``module.qualname`` if not given.
+        sensitive: the names of parameters whose values no view and no error text shall show;
+            ``"*"``: all.
     """
 
     name: str
+    sensitive: str | Sequence[str]

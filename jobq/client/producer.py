@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from jobq.client.keyring import Keyring
 from jobq.client.late import ASYNC_SIDE, load
 from jobq.client.where import Where
 from jobq.core.codec import Codec
 from jobq.core.registry import Registry
+from jobq.core.signing import Signer
 from jobq.store.address import Address, parse_url
 from jobq.store.ops.enqueue import register_queue
 from jobq.store.sync import Store
@@ -23,21 +25,41 @@ class Producer:
 
     Args:
         url: see `jobq.client.where.Where`.
+        keyring: the signing keys.
+        most: jobs that a queue may have, in any state; None: as many as fit into Redis.
 
     Attributes:
+        most: the same.
+        special: calls are signed or queues have a limit; or that is not known yet.
         where: where Redis is.
         codec: encodes calls and decodes results.
         registry: the job functions.
         store: Redis for blocking code; opened at first use.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(
+        self, url: str | None, *, keyring: Keyring | None = None, most: int | None = None
+    ) -> None:
+        self.most: int | None = most
+        self.special: bool = True
+        self._keyring = keyring or Keyring(None, None)
+        self._signer: Signer | None = None
+        self._asked = False
         self.where: Where = Where(url)
         self.codec: Codec = Codec()
         self.registry: Registry = Registry()
         self.store: Store = Store(self._locate)
         self._registered: set[str] = set()
         self._aio: AsyncSide | None = None
+
+    @property
+    def signer(self) -> Signer | None:
+        """What signs calls; None: nothing is signed. Asked for at first use."""
+        # No cached_property: it would make each look at the others slower.
+        if not self._asked:
+            self._signer = self._keyring.signer()
+            self._asked = True
+        return self._signer
 
     @property
     def aio(self) -> "AsyncSide":
@@ -87,6 +109,7 @@ class Producer:
     def _forget(self) -> None:
         self._registered.clear()
         self.where.forget()
+        self._asked, self.special = False, True  # JOBQ_SIGNING_KEYS is asked again too
 
     def _locate(self) -> Address:
         return parse_url(self.where.redis_url())

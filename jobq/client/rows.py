@@ -11,8 +11,11 @@ from jobq.core.codec import Codec
 from jobq.core.history import History
 from jobq.core.job import JobState
 from jobq.core.letter import KEPT_OF_GARBAGE, Letter
+from jobq.core.marks import HEADER, Marked
 from jobq.core.outcome import Failure
+from jobq.core.redact import Redactor, secrets_in, stub
 from jobq.core.result import StoredResult, decode
+from jobq.core.signing import inner, signed_by
 from jobq.errors import CallUnreadable, ResultUnreadable
 from jobq.store.ops.inspect import DeadEntry, Presence, Seen
 
@@ -30,6 +33,7 @@ class CallRow:
         kwargs: keyword arguments; None: they cannot be read.
         problem: why they cannot be read; empty: they can.
         raw: the first bytes of a call that cannot be read.
+        signed_by: the id of the key that it says it is signed by; nothing here checks that.
     """
 
     name: str
@@ -37,6 +41,7 @@ class CallRow:
     kwargs: Mapping[str, object] | None
     problem: str = ""
     raw: bytes = b""
+    signed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,7 @@ class QueueRow:
         dead: dead letters.
         oldest: seconds since the one that is ready for longest was added; None: none is ready.
         totals: since the queue exists: succeeded, retried, dead, cancelled.
+        put_back: how often, in this time, a job was put back because its worker does not know it.
     """
 
     name: str
@@ -134,6 +140,7 @@ class QueueRow:
     dead: int
     oldest: float | None
     totals: Mapping[str, int]
+    put_back: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,7 @@ class WorkerRow:
         jobs: the names of the job functions that it knows.
         capacity: how many jobs it can run at once.
         running: how many it runs.
-        state: running or draining.
+        state: running; draining (takes nothing new), drained (and nothing runs any more), stopping.
         started_at: when it started; None: it does not tell.
         seen_at: when it last said that it lives.
     """
@@ -187,13 +194,18 @@ def moment(ms: int) -> datetime:
 
 
 def call_row(blob: bytes, codec: Codec) -> CallRow:
-    """Read a call, or say why it cannot be read."""
+    """Read a call as far as it may be shown, or say why it cannot be read."""
+    call, key_id = inner(blob), signed_by(blob)
     try:
-        name, args, kwargs, _ = codec.decode_call(blob)
+        name, args, kwargs, headers = codec.decode_call(call)
     except CallUnreadable as error:
-        name = codec.peek_name(blob) or ""
-        return CallRow(name, None, None, str(error), blob[:KEPT_OF_GARBAGE])
-    return CallRow(name, tuple(args), kwargs)
+        name = codec.peek_name(call) or ""
+        problem = Redactor(secrets_in(call)).text(str(error))
+        return CallRow(name, None, None, problem, stub(call)[:KEPT_OF_GARBAGE], key_id)
+    if HEADER in headers:
+        shown_args, kwargs = Marked(headers[HEADER]).shown(args, kwargs)
+        return CallRow(name, shown_args, kwargs, signed_by=key_id)
+    return CallRow(name, tuple(args), kwargs, signed_by=key_id)
 
 
 def letter_of(entry: DeadEntry) -> Letter | None:

@@ -8,9 +8,16 @@ from typing import Final, Literal
 
 Format = Literal["text", "json"]
 
-#: Control characters become escapes: a message of a stranger must not write lines of its own,
-#: or steer the terminal (C0, DEL and C1; bidi overrides are left to the terminal).
-_ESCAPES: Final = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9}
+#: Characters that become escapes: a message of a stranger must not write lines of its own, steer
+#: the terminal, or reorder and hide what stands there. Control (C0, DEL, C1), separators of lines,
+#: bidi overrides and isolates, zero width.
+_ESCAPES: Final = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != 9},
+    **{
+        code: f"\\u{code:04x}"
+        for code in (*range(0x200B, 0x2010), *range(0x2028, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+    },
+}
 
 
 def configure(log_format: Format, *, verbose: bool) -> None:
@@ -29,7 +36,7 @@ def configure(log_format: Format, *, verbose: bool) -> None:
 
 
 class TextFormatter(logging.Formatter):
-    """``07:12:03.123 warning failed job=…``; tracebacks follow, escaped but for their newlines."""
+    """``07:12:03.123 warning failed job=…``; tracebacks follow, indented, unlike a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -37,7 +44,7 @@ class TextFormatter(logging.Formatter):
         line = f"{at} {record.levelname.lower():7} {escape(record.getMessage())}"
         if record.exc_info:
             lines = self.formatException(record.exc_info).splitlines()
-            line = "\n".join([line, *map(escape, lines)])
+            line = "\n    ".join([line, *map(escape, lines)])
         return line
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
+import msgpack
+
 from jobq.core import result
 from jobq.core.codec import Codec
 from jobq.core.history import AttemptRecord, History
@@ -10,7 +12,7 @@ from jobq.core.ids import make_job_id
 from jobq.core.letter import Letter
 from jobq.core.outcome import Failure
 from jobq.store.address import parse_url
-from jobq.store.ops import enqueue, fetch, settle, upkeep
+from jobq.store.ops import control, enqueue, fetch, settle, upkeep
 from jobq.store.sync import Store
 from tests.support.wait import wait_until
 
@@ -67,6 +69,17 @@ class Undertaker:
             settle.retry(attempt, call, delay=delay, kind=fetch.ANY, history=blob)
         )
 
+    def put_back(self, queue: str = "mail") -> None:
+        """Take the next new job, and put it back as one that no worker knows."""
+        attempt, call = self.start(queue)
+        assert self.store.run(settle.release(attempt, call, delay=5.0, kind=fetch.UNKNOWN))
+
+    def interrupt(self, attempt: settle.Attempt) -> None:
+        """End an attempt as cancelled once that is asked for."""
+        commands = wait_until(lambda: self.store.run(control.read("0-0")), "somebody asked")
+        assert commands[0][1].target.encode() == attempt.job_id
+        assert self.store.run(settle.cancelled(attempt))
+
     def succeed(self, value: object, queue: str = "mail") -> None:
         """Take the next new job, and let it return a value."""
         attempt, _ = self.start(queue)
@@ -96,6 +109,11 @@ class Undertaker:
         made = self.enqueue(name, *args, queue=queue, job_id=job_id, call=call, kwargs=kwargs)
         self.bury(letter, queue)
         return made
+
+    def say(self, name: str, state: str) -> None:
+        """Say for a worker that it lives, and what it does."""
+        record = msgpack.packb({"state": state, "queues": ["mail"]})
+        self.store.run(upkeep.beat(name, record, 60.0))
 
     def let_the_clock_tick(self) -> None:
         """Wait for the next millisecond of Redis: within one, the order of queues is by name."""

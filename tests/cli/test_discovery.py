@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+import jobq
 from jobq import default_app
 from jobq.cli.discovery import AppBroken, describe, find, find_app, locate
 from jobq.errors import AppNotFound, ConfigError
+from tests.conftest import Spawn
 
 Write = Callable[[str, str], Path]
 
@@ -115,6 +117,26 @@ def test_the_current_directory_is_on_the_path(write: Write, tmp_path: Path) -> N
     find_app(None)
     find_app(None)
     assert sys.path.count(str(tmp_path)) == 1
+
+
+def test_other_directories_stay_off_the_path(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("pyproject.toml", "[tool.jobq]\napp = 'named'\n")
+    write("named.py", APP.format("x"))
+    below = write("below/json.py", "raise SystemExit\n").parent
+    monkeypatch.chdir(below)
+    find_app(None)
+    assert str(tmp_path) in sys.path
+    assert str(below) not in sys.path
+
+
+def test_python_can_be_told_to_leave_it_off(write: Write, spawn: Spawn, tmp_path: Path) -> None:
+    write("jobs.py", APP.format("x"))
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path(jobq.__file__).parents[1])}
+    child = spawn("jobq", "worker", "--burst", cwd=tmp_path, env=env)
+    assert child.wait(30) == 1
+    assert "no module named 'jobs'" in child.text
 
 
 # ---------------------------------------------------------------------------- which

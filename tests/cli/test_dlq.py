@@ -54,8 +54,9 @@ def test_json_of_a_list_is_one_array_of_objects(run: Run, undertaker: Undertaker
     assert ran.out.count("\n") == 1
     [found] = json.loads(ran.out)
     assert list(found) == [
-        "id", "job", "args", "kwargs", "problem", "raw", "queue", "attempts", "error", "message",
-        "reason", "failed_at", "enqueued_at", "traceback", "history", "readable",
+        "id", "job", "args", "kwargs", "problem", "raw", "signed_by", "queue", "attempts",
+        "error", "message", "reason", "failed_at", "enqueued_at", "traceback", "history",
+        "readable",
     ]  # fmt: skip
     assert found["id"] == job_id
     assert found["job"] == "shop.send"

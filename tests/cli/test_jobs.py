@@ -2,6 +2,7 @@
 
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgpack
@@ -57,10 +58,21 @@ def test_queues_count_jobs_by_state(run: Run, undertaker: Undertaker) -> None:
         "unknown": 0,
         "dead": 1,
         "totals": {"succeeded": 1, "retried": 1, "dead": 1, "cancelled": 0},
+        "put_back": 0,
     }
     lines = run("queues").out.splitlines()
     assert lines[0].split()[:5] == ["QUEUE", "READY", "RUNNING", "RETRYING", "DEAD"]
     assert lines[2].split()[:5] == ["mail", "1", "1", "1", "1"]
+
+
+def test_queues_tell_of_jobs_that_no_worker_knows(run: Run, undertaker: Undertaker) -> None:
+    undertaker.enqueue()
+    undertaker.put_back()
+    mail = only(run("queues", "--json").json)
+    assert (mail["retrying"], mail["unknown"], mail["put_back"]) == (1, 1, 1)
+    ran = run("queues")
+    assert ran.code == 0
+    assert ran.err.startswith("mail: 1 of those that are retrying have a name that no worker knows")
 
 
 def test_a_job_from_ready_to_succeeded(run: Run, undertaker: Undertaker) -> None:
@@ -74,9 +86,9 @@ def test_a_job_from_ready_to_succeeded(run: Run, undertaker: Undertaker) -> None
 
     ready = shown()
     assert list(ready) == [
-        "id", "queue", "state", "job", "args", "kwargs", "problem", "raw", "attempt", "worker",
-        "enqueued_at", "due_at", "failed_at", "result", "result_problem", "reason", "error",
-        "message", "traceback", "history",
+        "id", "queue", "state", "job", "args", "kwargs", "problem", "raw", "signed_by",
+        "attempt", "worker", "enqueued_at", "due_at", "failed_at", "result",
+        "result_problem", "reason", "error", "message", "traceback", "history",
     ]  # fmt: skip
     assert (ready["id"], ready["queue"], ready["state"]) == (job_id, "mail", "ready")
     assert (ready["job"], ready["args"], ready["kwargs"]) == ("shop.send", ["ada"], {"n": 1})
@@ -150,16 +162,35 @@ def test_cancel_in_a_queue_that_no_worker_ever_read(run: Run, redis_url: str) ->
     assert only(run("queues", "--json").json)["ready"] == 0
 
 
-def test_cancel_of_jobs_that_do_not_wait(run: Run, undertaker: Undertaker) -> None:
+def test_cancel_of_a_job_that_runs(run: Run, undertaker: Undertaker) -> None:
+    job_id = undertaker.enqueue()
+    attempt, _ = undertaker.start()
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(undertaker.interrupt, attempt)
+        ran = run("job", "cancel", job_id)
+        ended.result(timeout=20)
+    assert (ran.code, ran.out) == (0, f"Cancelled {job_id}.\n")
+
+
+def test_cancel_of_a_job_that_goes_on(
+    run: Run, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobq.cli.job._PATIENCE", 0.05)
     running = undertaker.enqueue()
     undertaker.start()
     ran = run("job", "cancel", running)
-    assert ran.code == 1
-    assert "it is running" in ran.err
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == (
+        f"jobq: asked w1 to end {running}: it is still running; "
+        "it is killed after the grace of its worker\n"
+    )
+
+
+def test_cancel_of_jobs_that_have_ended(run: Run, undertaker: Undertaker) -> None:
     dead = undertaker.dead()
     ran = run("job", "cancel", dead)
     assert ran.code == 1
-    assert f"it is dead. fix: jobq dlq purge {dead}" in ran.err
+    assert f"it is dead\nfix: jobq dlq purge {dead}" in ran.err
     done = undertaker.enqueue()
     undertaker.succeed(1)
     ran = run("job", "cancel", done)

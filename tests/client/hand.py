@@ -65,6 +65,11 @@ class Hand:
         attempt = settle.Attempt(taken.queue, CONSUMER, taken.entry, taken.job_id.encode())
         assert self.store.run(settle.bury(attempt, taken.call, said.encode(), ttl, ended))
 
+    def cancelled(self, taken: Taken) -> None:
+        """End a job that was interrupted because it was cancelled."""
+        attempt = settle.Attempt(taken.queue, CONSUMER, taken.entry, taken.job_id.encode())
+        assert self.store.run(settle.cancelled(attempt))
+
     def retry(self, taken: Taken, delay: float = 60.0) -> None:
         """Let a job wait for another attempt."""
         attempt = settle.Attempt(taken.queue, CONSUMER, taken.entry, taken.job_id.encode())

@@ -1,6 +1,7 @@
 """Looking at and managing what is in Redis."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 
@@ -12,11 +13,13 @@ from jobq.client.rows import moment
 from jobq.core.job import JobState
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.store.address import parse_url
-from jobq.store.ops import upkeep
+from jobq.store.ops import control, settle, upkeep
+from jobq.store.ops.control import Command
 from jobq.store.sync import Store
 from tests.cli.burying import Undertaker, dead
 from tests.support.proxy import Proxy
 from tests.support.server import Server
+from tests.support.wait import wait_until
 
 
 @pytest.fixture
@@ -29,6 +32,12 @@ def undertaker(redis_url: str) -> Iterator[Undertaker]:
 @pytest.fixture
 def desk(undertaker: Undertaker) -> Desk:
     return Desk(undertaker.store, undertaker.codec)
+
+
+def cancelled(desk: Desk, job_id: str, queue: str | None = None) -> JobState | None:
+    """Cancel a job, and return the state that it is in then."""
+    row = desk.cancel(job_id, queue)
+    return None if row is None else row.state
 
 
 def test_an_empty_redis(desk: Desk) -> None:
@@ -173,13 +182,13 @@ def test_a_job_is_found_where_it_lives(desk: Desk, undertaker: Undertaker) -> No
     job = desk.job("same")
     assert job is not None
     assert (job.queue, job.state) == ("b", JobState.READY)
-    assert desk.cancel("same") is JobState.CANCELLED
+    assert cancelled(desk, "same") is JobState.CANCELLED
     job = desk.job("same", "a")
     assert job is not None
     assert job.state is JobState.SUCCEEDED
     assert job.result is not None
     assert job.result.value == 1
-    assert desk.cancel("same", "a") is JobState.SUCCEEDED
+    assert cancelled(desk, "same", "a") is JobState.SUCCEEDED
 
 
 def test_cancel_says_where_the_job_is(desk: Desk, undertaker: Undertaker) -> None:
@@ -187,11 +196,48 @@ def test_cancel_says_where_the_job_is(desk: Desk, undertaker: Undertaker) -> Non
     runs = undertaker.enqueue()
     undertaker.start()
     waits = undertaker.enqueue()
-    assert desk.cancel(dies) is JobState.DEAD
-    assert desk.cancel(runs) is JobState.RUNNING
-    assert desk.cancel(waits) is JobState.CANCELLED
-    assert desk.cancel(waits) is JobState.CANCELLED
-    assert desk.cancel("nope", "mail") is None
+    assert cancelled(desk, dies) is JobState.DEAD
+    assert cancelled(desk, runs) is JobState.RUNNING
+    assert cancelled(desk, waits) is JobState.CANCELLED
+    assert cancelled(desk, waits) is JobState.CANCELLED
+    assert cancelled(desk, "nope", "mail") is None
+
+
+def test_cancel_waits_until_a_running_job_has_ended(desk: Desk, undertaker: Undertaker) -> None:
+    job_id = undertaker.enqueue()
+    attempt, _ = undertaker.start()
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(desk.cancel, job_id, patience=30.0)
+        (_, command), *_ = wait_until(
+            lambda: undertaker.store.run(control.read("0-0")), "a worker was told"
+        )
+        assert command == Command(control.CANCEL, job_id, "mail", attempt.entry.decode())
+        assert undertaker.store.run(settle.cancelled(attempt))
+        row = asked.result(timeout=20)
+    assert row is not None
+    assert row.state is JobState.CANCELLED
+
+
+def test_cancel_does_not_wait_for_ever(desk: Desk, undertaker: Undertaker) -> None:
+    job_id = undertaker.enqueue()
+    undertaker.start()
+    row = desk.cancel(job_id, patience=0.05)
+    assert row is not None
+    assert (row.state, row.worker) == (JobState.RUNNING, "w1")
+
+
+def test_tell_sees_what_becomes_of_workers(desk: Desk, undertaker: Undertaker) -> None:
+    for name in ("a", "b", "c"):
+        undertaker.say(name, "running")
+    assert desk.tell(["a"], control.DRAIN, ["draining"], 0.05) == {"a": "running"}
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(desk.tell, ["b", "c"], control.STOP, ["stopping"], 30.0)
+        wait_until(lambda: len(undertaker.store.run(control.read("0-0"))) == 3, "all were told")
+        undertaker.say("b", "stopping")
+        undertaker.store.run(upkeep.leave("c"))
+        assert asked.result(timeout=20) == {"b": "stopping", "c": None}
+    told = [command for _, command in undertaker.store.run(control.read("0-0"))]
+    assert told == [Command("drain", "a"), Command("stop", "b"), Command("stop", "c")]
 
 
 def test_a_job_with_a_garbage_result(desk: Desk, redis: Redis, undertaker: Undertaker) -> None:

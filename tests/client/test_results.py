@@ -24,9 +24,12 @@ from jobq.errors import (
     ResultError,
     ResultNotReady,
     ResultUnreadable,
+    StoreError,
     StoreUnavailable,
 )
-from jobq.store.ops import manage, upkeep
+from jobq.store import keys
+from jobq.store.ops import control, manage, upkeep
+from jobq.store.ops.control import Command
 from tests.client.hand import Hand
 from tests.support.proxy import Proxy
 from tests.support.server import Server
@@ -149,17 +152,52 @@ def test_a_job_that_nobody_ever_looked_at_can_be_cancelled(
     assert ask(handle, "cancel") is True
 
 
-def test_what_does_not_wait_cannot_be_cancelled(
-    ask: Callable[..., Any], app: JobQ, hand: Hand
+def test_what_has_ended_cannot_be_cancelled(ask: Callable[..., Any], app: JobQ, hand: Hand) -> None:
+    dead, done = app.job(work, name="work").map([(1,), (2,)])
+    first, second = hand.take(count=2)
+    hand.bury(first, FAILURE)
+    hand.succeed(second, 2)
+    assert [ask(handle, "cancel") for handle in (dead, done)] == [False] * 2
+    assert ask(done, "result") == 2
+    assert hand.store.run(control.read("0-0")) == []
+
+
+def test_a_job_that_runs_is_interrupted(
+    ask: Callable[..., Any], handle: JobHandle[int], hand: Hand
 ) -> None:
-    running, dead, done = app.job(work, name="work").map([(1,), (2,), (3,)])
-    first, second, third = hand.take(count=3)
-    hand.bury(second, FAILURE)
-    hand.succeed(third, 3)
-    assert [ask(handle, "cancel") for handle in (running, dead, done)] == [False] * 3
-    assert ask(running, "status") is JobState.RUNNING
-    assert ask(done, "result") == 3
-    hand.succeed(first)
+    (taken,) = hand.take()
+    assert ask(handle, "cancel") is True
+    assert ask(handle, "cancel") is True
+    assert ask(handle, "status") is JobState.RUNNING
+    told = [command for _, command in hand.store.run(control.read("0-0"))]
+    assert told == [Command("cancel", handle.id, "default", taken.entry.decode())] * 2
+    hand.cancelled(taken)
+    assert ask(handle, "status") is JobState.CANCELLED
+    with pytest.raises(JobCancelled, match=handle.id):
+        ask(handle, "result")
+    assert ask(handle, "cancel") is False
+
+
+def test_a_job_that_was_to_be_interrupted_and_succeeded(
+    ask: Callable[..., Any], handle: JobHandle[int], hand: Hand
+) -> None:
+    (taken,) = hand.take()
+    assert ask(handle, "cancel") is True
+    hand.succeed(taken, 5)
+    assert ask(handle, "result") == 5
+
+
+def test_a_cancel_that_could_not_be_told(
+    ask: Callable[..., Any], handle: JobHandle[int], hand: Hand, server: Server
+) -> None:
+    (taken,) = hand.take()
+    server.cli("SET", keys.CONTROL, "a string")
+    with pytest.raises(StoreError, match="WRONGTYPE"):
+        ask(handle, "cancel")
+    server.cli("DEL", keys.CONTROL)
+    assert ask(handle, "cancel") is True
+    hand.retry(taken)
+    assert ask(handle, "status") is JobState.CANCELLED
 
 
 def test_a_waiting_retry(ask: Callable[..., Any], handle: JobHandle[int], hand: Hand) -> None:

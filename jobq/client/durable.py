@@ -1,0 +1,66 @@
+"""Waiting until calls are on replicas or on disk, for those who want more than Redis's word.
+
+Imported by the first call that waits.
+"""
+
+import time
+from typing import Final
+
+from jobq.core.checks import Durability
+from jobq.core.clock import Clock, SystemClock
+from jobq.errors import NotConfirmed, StoreError, StoreUnavailable
+from jobq.store.ops.durable import confirm as confirm_ops
+from jobq.store.sync import Store
+
+#: Seconds to wait: with appendfsync everysec a second and some, two when the disk is slow.
+TIMEOUT: Final = 5.0
+
+#: Seconds between attempts over a cut connection.
+PAUSE: Final = 0.05
+
+
+def confirm(
+    store: Store,
+    queue: str,
+    job_ids: tuple[str, ...],
+    wanted: Durability,
+    clock: Clock = SystemClock(),
+) -> None:
+    """Wait until what was just enqueued is where it is wanted.
+
+    Raises:
+        NotConfirmed: it is not, in time; it is in Redis all the same.
+    """
+    deadline = clock.monotonic() + TIMEOUT
+    while True:
+        left = max(0.001, deadline - clock.monotonic())
+        ops = confirm_ops(queue, replicas=wanted.replicas, fsync=wanted.fsync, timeout=left)
+        try:
+            answers = store.exchange(ops)
+        except StoreUnavailable as error:
+            if clock.monotonic() + PAUSE > deadline:
+                raise NotConfirmed(job_ids, f"the connection was lost: {error}") from error
+            time.sleep(PAUSE)
+            continue
+        for answer in answers:
+            if isinstance(answer, StoreError):
+                raise NotConfirmed(job_ids, _why(answer)) from answer
+        synced, replicas = answers[1]
+        if replicas < wanted.replicas or synced < wanted.fsync:
+            raise NotConfirmed(job_ids, _missing(wanted, synced, replicas))
+        return
+
+
+def _why(error: StoreError) -> str:
+    if "unknown command" in str(error):
+        return "this server has no WAITAOF: fsync=True needs Redis 7.2 or Valkey"
+    return f"the server cannot confirm it: {error}"
+
+
+def _missing(wanted: Durability, synced: int, replicas: int) -> str:
+    parts = []
+    if replicas < wanted.replicas:
+        parts.append(f"on {replicas} of {wanted.replicas} replicas")
+    if synced < wanted.fsync:
+        parts.append("not on its disk")
+    return f"{' and '.join(parts)} after {TIMEOUT:g} s"
