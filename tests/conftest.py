@@ -14,7 +14,10 @@ from tests.support.proxy import Proxy
 from tests.support.server import Server, find_binary
 
 #: What a developer may have set for their own jobq must not steer the tests.
-STEERING = ("JOBQ_REDIS_URL", "JOBQ_APP", "JOBQ_HOME", "JOBQ_LINGER")
+STEERING = (
+    "JOBQ_REDIS_URL", "JOBQ_APP", "JOBQ_HOME", "JOBQ_LINGER", "JOBQ_SIGNING_KEYS",
+    "JOBQ_ACCEPT_UNSIGNED",
+)  # fmt: skip
 
 PASSED = pytest.StashKey[bool]()
 

@@ -210,6 +210,34 @@ def test_a_lost_reply_leaves_the_line_open(proxy: Proxy, redis: Redis) -> None:
     redis.delete("k")
 
 
+def test_a_cut_amid_a_reply_lets_so_many_bytes_through(proxy: Proxy, redis: Redis) -> None:
+    redis.set("k", "x" * 1000)
+    with through(proxy) as client:
+        client.ping()
+        fault = proxy.cut_amid_reply("GET", after=10)
+        with pytest.raises(RedisConnectionError):
+            client.get("k")
+        fault.wait()
+        assert client.get("k") == b"x" * 1000
+    redis.delete("k")
+
+
+def test_a_half_closed_line_is_known_to_one_side_only(proxy: Proxy, redis: Redis) -> None:
+    with through(proxy, socket_timeout=0.2) as client:
+        name = client.client_id()
+        assert proxy.half_close("client") == 1
+        assert client.client_id() != name  # it has seen the end, and connects anew
+        assert name in {int(one["id"]) for one in redis.client_list()}
+    with through(proxy, socket_timeout=0.2) as client:
+        name = client.client_id()
+        proxy.half_close("server")
+        wait_until(
+            lambda: name not in {int(one["id"]) for one in redis.client_list()}, "it hung up"
+        )
+        with pytest.raises(RedisTimeoutError):
+            client.ping()
+
+
 def test_a_black_hole_takes_and_never_gives(proxy: Proxy, redis: Redis) -> None:
     with through(proxy, socket_timeout=0.1) as client:
         client.ping()

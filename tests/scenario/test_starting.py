@@ -47,6 +47,33 @@ def test_an_app_that_kills_the_process_at_import(ground: Ground, how: str) -> No
     assert worker.text, "it says something"
 
 
+@pytest.mark.parametrize(
+    "what",
+    [
+        "os.closerange(3, 64)",
+        "[os.write(fd, b'garbage\\n') for fd in range(3, 64) if is_pipe(fd)]",
+        "os.kill(os.getppid(), signal.SIGUSR1), os.kill(os.getpid(), signal.SIGUSR1), os._exit(1)",
+    ],
+    ids=["closes", "writes", "signals"],
+)
+def test_an_app_that_disturbs_its_supervisor_at_import(ground: Ground, what: str) -> None:
+    ground.write(
+        """
+import stat
+def is_pipe(fd):
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+""",
+        what,
+    )
+    worker = ground.start("jobq", "worker", "--processes", "2")
+    assert worker.wait() == 1
+    assert worker.text, "it says something"
+    assert "supervisor.py" not in worker.text, "it was a worker that failed"
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_redis_is_not_there_at_the_start(ground: Ground, proxy: Proxy, kind: str) -> None:
     ground.url = proxy.url
@@ -128,7 +155,16 @@ def test_verbose_logs_each_job(ground: Ground) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("--lease", "0.1"), ("--lease", "soon"), ("--processes", "0"), ("--name", "a b"), ("-q", "{")],
+    [
+        ("--lease", "0.1"),
+        ("--lease", "soon"),
+        ("--grace", "-1"),
+        ("--max-rss", "much"),
+        ("--max-jobs", "0"),
+        ("--processes", "0"),
+        ("--name", "a b"),
+        ("-q", "{"),
+    ],
 )
 def test_options_that_cannot_be(ground: Ground, words: tuple[str, str]) -> None:
     ground.write(COMMON)

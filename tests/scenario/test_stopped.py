@@ -136,11 +136,11 @@ class Early(JobQ):
                 time.sleep(0.001)
         return super().redis_url()
 
-    @property
-    def codec(self):  # asked just after
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-        return super().codec
+def freeze():  # called just after
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 
+import gc
+gc.freeze = freeze
 app = Early()
 """,
         COMMON,
@@ -205,3 +205,62 @@ def grab():
     assert worker.wait() == 143
     assert job.status() in {"ready", "retrying"}
     assert ground.redis.hgetall("jobq:{default}:history") == {}
+
+
+# ---------------------------------------------------------------------------- the grace
+
+
+@pytest.mark.parametrize("grace", ["0.5", "0"])
+def test_what_overruns_the_grace_is_given_back_uncounted(ground: Ground, grace: str) -> None:
+    ground.write(COMMON)
+    worker = ground.worker("--grace", grace, processes=2)
+    job = ground.send("jobs.slow", 1, 30)
+    ground.wait_traced("started")
+    began = time.monotonic()
+    worker.terminate()
+    assert worker.wait() == 143
+    assert time.monotonic() - began < 2.5
+    assert job.status() in {"ready", "retrying"}
+    assert ground.redis.hgetall("jobq:{default}:history") == {}
+    assert ground.pending("jobs") == []
+
+
+def test_who_runs_nothing_is_not_cut_short(ground: Ground) -> None:
+    ground.write(COMMON)
+    worker = ground.worker("--grace", "0", processes=2)
+    assert isinstance(ground.send("jobs.who").result(timeout=10), int)
+    worker.terminate()
+    assert worker.wait() == 0
+
+
+def test_the_second_signal_ends_a_wait_for_redis(ground: Ground, proxy: Proxy) -> None:
+    """Everything hangs: Redis takes what is sent and never answers."""
+    ground.url = proxy.url
+    ground.write(COMMON)
+    worker = ground.worker()
+    ground.send("jobs.slow", 1, 60)
+    ground.wait_traced("started")
+    proxy.black_hole()
+    worker.terminate()
+    worker.wait_for_line("stopping: finishing 1 job")
+    began = time.monotonic()
+    worker.terminate()
+    assert worker.wait() == 143
+    # 2 s as promised, and some more because a busy machine does not always run us.
+    assert time.monotonic() - began < 4
+
+
+@pytest.mark.slow
+def test_the_end_of_the_grace_is_not_missed_in_a_wait_for_redis(
+    ground: Ground, proxy: Proxy
+) -> None:
+    ground.url = proxy.url
+    ground.write(COMMON)
+    worker = ground.worker("--grace", "1.5")
+    ground.send("jobs.slow", 1, 60)
+    ground.wait_traced("started")
+    proxy.black_hole()
+    began = time.monotonic()
+    worker.terminate()
+    assert worker.wait(20) == 143
+    assert time.monotonic() - began < 5, "1.5 s, and some more until all is over"
