@@ -51,5 +51,6 @@ end
 if tonumber(ARGV[8]) > 0 then
   redis.call('SET', KEYS[7], ARGV[9], 'PX', ARGV[8])
 end
-redis.call('HINCRBY', KEYS[5], 'dead', 1)
+-- pcall: text that a stranger put in the place of a number must not end this half-way
+redis.pcall('HINCRBY', KEYS[5], 'dead', 1)
 return 1

@@ -50,5 +50,6 @@ end
 redis.call('HDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[7], ARGV[3])
 redis.call('SET', KEYS[8], ARGV[5], 'PX', ARGV[4])
-redis.call('HINCRBY', KEYS[6], 'cancelled', 1)
+-- pcall: text that a stranger put in the place of a number must not end this half-way
+redis.pcall('HINCRBY', KEYS[6], 'cancelled', 1)
 return 1

@@ -33,5 +33,6 @@ redis.call('HDEL', KEYS[2], ARGV[5])
 redis.call('HDEL', KEYS[3], ARGV[5])
 redis.call('HDEL', KEYS[5], ARGV[5])
 redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
-redis.call('HINCRBY', KEYS[4], 'cancelled', 1)
+-- pcall: text that a stranger put in the place of a number must not end this half-way
+redis.pcall('HINCRBY', KEYS[4], 'cancelled', 1)
 return 1

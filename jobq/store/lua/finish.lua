@@ -34,5 +34,6 @@ redis.call('HDEL', KEYS[5], ARGV[5])
 if tonumber(ARGV[6]) > 0 then
   redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
 end
-redis.call('HINCRBY', KEYS[4], 'succeeded', 1)
+-- pcall: text that a stranger put in the place of a number must not end this half-way
+redis.pcall('HINCRBY', KEYS[4], 'succeeded', 1)
 return 1

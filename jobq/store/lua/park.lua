@@ -44,12 +44,13 @@ if redis.call('HGET', KEYS[6], ARGV[9]) == 'r' .. ARGV[4] then
   redis.call('HDEL', KEYS[4], ARGV[9])
   redis.call('HDEL', KEYS[6], ARGV[9])
   redis.call('SET', KEYS[7], ARGV[12], 'PX', ARGV[11])
-  redis.call('HINCRBY', KEYS[5], 'cancelled', 1)
+  -- pcall: text that a stranger put in the place of a number must not end this half-way
+  redis.pcall('HINCRBY', KEYS[5], 'cancelled', 1)
   return 2
 end
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[4], 'RETRYCOUNT', ARGV[6], 'JUSTID')
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[7]), ARGV[8] .. ARGV[4])
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[4], ARGV[9], ARGV[10]) end
-if ARGV[5] == ARGV[6] then redis.call('HINCRBY', KEYS[5], 'retried', 1) end
-if ARGV[8] == 'u' then redis.call('HINCRBY', KEYS[5], 'put_back', 1) end
+if ARGV[5] == ARGV[6] then redis.pcall('HINCRBY', KEYS[5], 'retried', 1) end
+if ARGV[8] == 'u' then redis.pcall('HINCRBY', KEYS[5], 'put_back', 1) end
 return 1

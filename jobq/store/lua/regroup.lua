@@ -38,7 +38,8 @@ local function cancelled(stream, where, id)
   -- The ids are in the entries, so no caller can name the keys of their results; the hash tag
   -- of the prefix is that of the queue, and with it the slot.
   redis.call('SET', KEYS[8] .. id, ARGV[4], 'PX', ARGV[3])
-  redis.call('HINCRBY', KEYS[6], 'cancelled', 1)
+  -- pcall: text that a stranger put in the place of a number must not end this half-way
+  redis.pcall('HINCRBY', KEYS[6], 'cancelled', 1)
   return true
 end
 

@@ -45,7 +45,8 @@ if redis.call('HGET', KEYS[7], ARGV[5]) == 'j' .. ARGV[4] then
   redis.call('HDEL', KEYS[4], ARGV[5])
   redis.call('HDEL', KEYS[7], ARGV[5])
   redis.call('SET', KEYS[8], ARGV[12], 'PX', ARGV[11])
-  redis.call('HINCRBY', KEYS[6], 'cancelled', 1)
+  -- pcall: text that a stranger put in the place of a number must not end this half-way
+  redis.pcall('HINCRBY', KEYS[6], 'cancelled', 1)
   return 2
 end
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
@@ -67,6 +68,6 @@ redis.call('XCLAIM', retries, group, parked, 0, entry, 'RETRYCOUNT', ARGV[7], 'J
 redis.call('ZADD', due, now + tonumber(ARGV[8]), ARGV[9] .. entry)
 redis.call('HSET', KEYS[4], ARGV[5], 'r' .. entry)
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[5], ARGV[5], ARGV[10]) end
-if ARGV[7] ~= '0' then redis.call('HINCRBY', KEYS[6], 'retried', 1) end
-if ARGV[9] == 'u' then redis.call('HINCRBY', KEYS[6], 'put_back', 1) end
+if ARGV[7] ~= '0' then redis.pcall('HINCRBY', KEYS[6], 'retried', 1) end
+if ARGV[9] == 'u' then redis.pcall('HINCRBY', KEYS[6], 'put_back', 1) end
 return 1
