@@ -120,9 +120,7 @@ class Intake:
 
     def adopt(self, queue: str, held: Sequence[fetch.Held], *, in_retries: bool) -> None:
         """Hold what is pending for this worker and not in its hands: replies that were lost."""
-        # What stands on the board is held, also what another thread is settling just now.
-        known = self._board.entries()
-        lost = [one for one in held if one.entry not in known]
+        lost = self.not_in_hand(held)
         if not lost:
             return
         log.warning("found lost deliveries jobs=%d queue=%s", len(lost), queue)
@@ -134,6 +132,14 @@ class Intake:
         for one in lost:
             if one.is_cancelled(in_retries=in_retries):
                 self._end(queue, one, in_retries=in_retries)
+
+    def not_in_hand(self, held: Sequence[fetch.Held]) -> list[fetch.Held]:
+        """Return what is not held yet of what is pending for this worker."""
+        if not held:
+            return []
+        # What stands on the board is held, also what another thread is settling just now.
+        known = self._board.entries()
+        return [one for one in held if one.entry not in known]
 
     def _end(self, queue: str, held: fetch.Held, *, in_retries: bool) -> None:
         """End a job whose cancel was asked for while its delivery was lost: it does not start."""

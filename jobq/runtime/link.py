@@ -2,7 +2,8 @@
 
 Guarantees:
     * an outcome leaves the outbox only when Redis has answered for it;
-    * after every cut the worker looks for jobs that it was given and never saw.
+    * after every cut the worker looks for jobs that it was given and never saw;
+    * what was delivered longer ago than the lease is not started before it has been renewed.
 """
 
 import logging
@@ -10,6 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
@@ -17,7 +19,7 @@ from jobq.runtime.outbox import Outbox, Posting
 from jobq.store import keys
 from jobq.store.connection import Connection
 from jobq.store.ops import fetch, upkeep
-from jobq.store.wire import Answers, AnyOp
+from jobq.store.wire import Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.worker")
 
@@ -31,6 +33,7 @@ class Link:
     Args:
         pause: sleeps for seconds, and returns at once when the worker is to stop.
         stopping: whether it is.
+        stale_after: seconds, see `Plan.stale_after`.
         alone: no other link settles for this worker at the same time.
     """
 
@@ -44,6 +47,8 @@ class Link:
         consumer: str,
         pause: Callable[[float], object],
         stopping: Callable[[], bool],
+        clock: Clock,
+        stale_after: float,
         alone: bool = True,
     ) -> None:
         self._connection = connection
@@ -53,9 +58,12 @@ class Link:
         self._consumer = consumer
         self._pause = pause
         self._stopping = stopping
+        self._clock = clock
+        self._stale_after = stale_after
         self._alone = alone
         self._lost = False
         self._said_lost = False
+        self._began = 0.0
         self._flying: tuple[Posting, list[AnyOp]] | None = None
 
     @property
@@ -79,6 +87,7 @@ class Link:
         posting = self._outbox.take(alone=self._alone)
         every = [*posting.ops, *ops]
         self._flying = posting, every
+        self._began = self._clock.monotonic()
         if every:
             try:
                 self._connection.begin(every)
@@ -87,7 +96,11 @@ class Link:
                 raise
 
     def finish(self) -> Answers:
-        """Return what the ops of `begin` came to."""
+        """Return what the ops of `begin` came to.
+
+        Raises:
+            StoreUnavailable: the connection was cut, or the answer was read too late.
+        """
         assert self._flying is not None
         posting, every = self._flying
         try:
@@ -100,6 +113,11 @@ class Link:
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
             self._mend()
+        if len(every) > sent and self._clock.monotonic() - self._began > self._stale_after:
+            # Nobody has read it, because a job held Python's lock, say. Others may have what was
+            # delivered by now, so ask what is still ours.
+            self._lost = True
+            raise StoreUnavailable("the answer has come later than the lease")
         return answers[sent:]
 
     def _mend(self) -> None:
@@ -187,4 +205,18 @@ class Link:
             (held,) = self._connection.exchange([op])
             if isinstance(held, StoreError):
                 raise held
-            self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
+            if lost := self._intake.not_in_hand(held):
+                (gone,) = self._connection.exchange([renew_lost(stream, self._consumer, lost)])
+                if isinstance(gone, StoreError):
+                    raise gone
+                held = [one for one in lost if one.entry.decode() not in gone]
+                self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
+
+
+def renew_lost(stream: str, consumer: str, lost: Sequence[fetch.Held]) -> Op[list[str]]:
+    """Return the op that renews what was delivered and never seen, before it is started.
+
+    A reaper may be about to take it. The answer is what is no longer ours.
+    """
+    # Redis would forget an entry that was deleted, which is still to be put away.
+    return upkeep.renew(stream, consumer, [one.entry.decode() for one in lost if one.fields])

@@ -142,6 +142,7 @@ def _executor(
         has_async=has_async,
         burst=settings.burst,
         grace=settings.patience,
+        lease=settings.lease or app.lease,
         max_jobs=None if task.isolated else settings.max_jobs,
         isolated=task.isolated,
     )

@@ -6,19 +6,7 @@ import pytest
 from jobq.cli import finishing
 from jobq.cli.finishing import SELDOM, Lines, OnTerminal
 from jobq.cli.options import byte_size, duration
-
-
-class Time:
-    """A clock that stands still unless it is told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
+from tests.support.standing import Time
 
 
 def test_on_a_terminal_one_line_is_written_over(capsys: pytest.CaptureFixture[str]) -> None:

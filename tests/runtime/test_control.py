@@ -14,22 +14,10 @@ from jobq.runtime.hello import Hello
 from jobq.runtime.recovery import Cancelled, Crashed, TimedOut
 from jobq.store.ops.control import Command
 from jobq.store.ops.inspect import Seen
+from tests.support.standing import Time
 
 HELLO = Hello(url="", safe_url="", app="", queues=("a", "b"), jobs=(), lease=30.0)
 GRACE = 5.0
-
-
-class Time:
-    """A clock that stands still unless it is told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Recorder(Child):

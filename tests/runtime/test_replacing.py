@@ -11,21 +11,9 @@ from jobq.runtime.children import Child
 from jobq.runtime.hello import Hello
 from jobq.runtime.memory import resident
 from jobq.runtime.replacing import IMPORT, WEIGH, Rolling, Scales
+from tests.support.standing import Time
 
 HELLO = Hello(url="", safe_url="", app="", queues=("a",), jobs=(), lease=30.0)
-
-
-class Time:
-    """A clock that stands still unless it is told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Stage:

@@ -348,6 +348,8 @@ class InlineExecutor:
             consumer=self._plan.consumer,
             pause=self._stop.wait,
             stopping=self._stop.is_set,
+            clock=self._clock,
+            stale_after=self._plan.stale_after,
             alone=alone,
         )
 

@@ -178,6 +178,8 @@ class LoopExecutor:
             self._board,
             consumer=self._plan.consumer,
             stopping=lambda: self._stopping,
+            clock=self._clock,
+            stale_after=self._plan.stale_after,
         )
         try:
             await pump.connect()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from jobq.core.lease import DEFAULT_LEASE
 from jobq.runtime.settings import DEFAULT_GRACE
 from jobq.store.ops import fetch
 
@@ -19,6 +20,7 @@ class Plan:
         has_async: it has async ones.
         burst: end when the queues are empty.
         grace: seconds between a job's timeout and the kill of its process, see `Policy.kill_after`.
+        lease: seconds.
         max_jobs: end after so many jobs; None: any number.
         isolated: take only suspects (jobs whose process has died before), one at a time, and
             end when there is none.
@@ -32,8 +34,17 @@ class Plan:
     has_async: bool = True
     burst: bool = False
     grace: float = DEFAULT_GRACE
+    lease: float = DEFAULT_LEASE
     max_jobs: int | None = None
     isolated: bool = False
+
+    @property
+    def stale_after(self) -> float:
+        """Seconds after which a delivery that nobody has read may be with others.
+
+        The lease, and less than the part of it that lies between two looks of a reaper.
+        """
+        return self.lease * 1.25
 
     @property
     def kinds(self) -> str:

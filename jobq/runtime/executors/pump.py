@@ -5,10 +5,11 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
+from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
-from jobq.runtime.link import BACKOFF
+from jobq.runtime.link import BACKOFF, renew_lost
 from jobq.runtime.outbox import Outbox
 from jobq.store import keys
 from jobq.store.connect import Locate
@@ -21,6 +22,9 @@ log = logging.getLogger("jobq.worker")
 
 class Pump:
     """The loop's two connections: one talks, one waits for jobs.
+
+    Args:
+        stale_after: seconds, see `Plan.stale_after`.
 
     Attributes:
         down: Redis did not answer the last time.
@@ -35,6 +39,8 @@ class Pump:
         *,
         consumer: str,
         stopping: Callable[[], bool],
+        clock: Clock,
+        stale_after: float,
     ) -> None:
         self.down = False
         #: A connection was cut: what it delivered unseen must be found before more is fetched.
@@ -44,6 +50,9 @@ class Pump:
         self._board = board
         self._consumer = consumer
         self._stopping = stopping
+        self._clock = clock
+        self._stale_after = stale_after
+        self._waits_since = 0.0
         self._reading: asyncio.Future[Answer] | None = None
         self._talk = AsyncConnection(locate, resend=False)
         self._wait = AsyncConnection(locate, resend=False)
@@ -55,6 +64,7 @@ class Pump:
         posting = self._outbox.take(alone=self._reading is None)
         if not posting.ops and not ops:
             return []
+        began = self._clock.monotonic()
         futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         for answer in answers:
@@ -69,7 +79,15 @@ class Pump:
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
             await self._mend()
+        if ops:
+            self._check_age(began)
         return answers[sent:]
+
+    def _check_age(self, began: float) -> None:
+        """Read nothing that has come too late. See `Link.finish`."""
+        if self._clock.monotonic() - began > self._stale_after:
+            self._lost = True
+            raise StoreUnavailable("the answer has come later than the lease")
 
     async def _mend(self) -> None:
         """See `Link`."""
@@ -116,6 +134,7 @@ class Pump:
     def start_wait(self, block: float) -> "asyncio.Future[Answer]":
         """Begin to wait for a job; the wait is never cancelled, or deliveries would be lost."""
         self._check()
+        self._waits_since = self._clock.monotonic()
         self._reading = self._wait.submit(self._intake.wait_op(block))
         return self._reading
 
@@ -126,6 +145,7 @@ class Pump:
     async def woke(self, reading: "asyncio.Future[Answer]") -> None:
         """Hold what a wait has brought."""
         self._reading = None
+        self._check_age(self._waits_since)
         try:
             answer = reading.result()
         except StoreUnavailable:
@@ -198,4 +218,7 @@ class Pump:
     async def _adopt(self, queue: str) -> None:
         for stream in (keys.jobs(queue), keys.retries(queue)):
             held = await self._talk.run(fetch.mine(queue, stream, self._consumer, count=CAPACITY))
-            self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
+            if lost := self._intake.not_in_hand(held):
+                gone = await self._talk.run(renew_lost(stream, self._consumer, lost))
+                held = [one for one in lost if one.entry.decode() not in gone]
+                self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
