@@ -10,6 +10,7 @@ from jobq.core.checks import Durability
 from jobq.core.clock import Clock, SystemClock
 from jobq.errors import NotConfirmed, StoreError, StoreUnavailable
 from jobq.store.ops.durable import confirm as confirm_ops
+from jobq.store.ops.inspect import look
 from jobq.store.sync import Store
 
 #: Seconds to wait: with appendfsync everysec a second and some, two when the disk is slow.
@@ -17,6 +18,11 @@ TIMEOUT: Final = 5.0
 
 #: Seconds between attempts over a cut connection.
 PAUSE: Final = 0.05
+
+_GONE: Final = (
+    "not found there after the connection was cut: either it has ended and kept no result, or it "
+    "is lost with the Redis that had it"
+)
 
 
 def confirm(
@@ -32,6 +38,7 @@ def confirm(
         NotConfirmed: it is not, in time; it is in Redis all the same.
     """
     deadline = clock.monotonic() + TIMEOUT
+    was_cut = False
     while True:
         left = max(0.001, deadline - clock.monotonic())
         ops = confirm_ops(queue, replicas=wanted.replicas, fsync=wanted.fsync, timeout=left)
@@ -41,6 +48,7 @@ def confirm(
             if clock.monotonic() + PAUSE > deadline:
                 raise NotConfirmed(job_ids, f"the connection was lost: {error}") from error
             time.sleep(PAUSE)
+            was_cut = True
             continue
         for answer in answers:
             if isinstance(answer, StoreError):
@@ -48,7 +56,18 @@ def confirm(
         synced, replicas = answers[1]
         if replicas < wanted.replicas or synced < wanted.fsync:
             raise NotConfirmed(job_ids, _missing(wanted, synced, replicas))
+        # Who answers after a cut may be another master, which never had it: then what was just
+        # written is where it is wanted, and the job is not. The last one was added last.
+        if was_cut and not _is_there(store, queue, job_ids):
+            raise NotConfirmed(job_ids, _GONE)
         return
+
+
+def _is_there(store: Store, queue: str, job_ids: tuple[str, ...]) -> bool:
+    try:
+        return store.run(look(queue, job_ids[-1])).state is not None
+    except StoreError as error:
+        raise NotConfirmed(job_ids, f"the connection was lost: {error}") from error
 
 
 def _why(error: StoreError) -> str:

@@ -38,7 +38,9 @@ class _Cancel:
         queue: its queue.
         entry: where it runs; empty: to be looked up.
         until: monotonic seconds after which it is forgotten while nobody holds it.
-        noted: by process id, when that worker was told, monotonic seconds.
+        noted: by process id, when that worker was told, monotonic seconds; or first should have
+            been, where its main thread is in C and has not read what it was told before.
+        untold: the processes in which there was no room for it.
         waited: the processes in which it had not been started then.
     """
 
@@ -47,6 +49,7 @@ class _Cancel:
     entry: str
     until: float
     noted: dict[int, float] = field(default_factory=dict)
+    untold: set[int] = field(default_factory=set)
     waited: set[int] = field(default_factory=set)
 
 
@@ -82,7 +85,9 @@ class Control:
             self._born = ms, _ = _number(last)
             self._after = f"{max(0, ms - LOOK_BACK)}-0"
         elif _number(last) < _number(self._after):
-            self._after, self._born = "0-0", (0, 0)
+            # Not from the start: one of our name may have been told to stop, long ago.
+            self._born = max(0, _number(last)[0] - LOOK_BACK), 0
+            self._after = f"{self._born[0]}-0"
 
     def ops(self) -> list[AnyOp]:
         """Return what to ask Redis in each round; `read` takes the answers."""
@@ -132,16 +137,26 @@ class Control:
         told = [
             (place, cancel)
             for place, cancel in found
-            if child.pid not in cancel.noted or (place.started and child.pid in cancel.waited)
+            if child.pid not in cancel.noted
+            or child.pid in cancel.untold
+            or (place.started and child.pid in cancel.waited)
         ]
         if not told:
             return
         left = child.board.leave_notes([_note(CANCEL, place) for place, _ in told])
-        for place, cancel in told[:left]:  # the others when the worker has read these
-            cancel.noted[child.pid] = self._clock.monotonic()
-            cancel.waited.discard(child.pid)
-            if not place.started:  # the worker may start it before it reads the note
-                cancel.waited.add(child.pid)
+        now, pid = self._clock.monotonic(), child.pid
+        for at, (place, cancel) in enumerate(told):
+            if at < left:
+                cancel.untold.discard(pid)
+                cancel.noted[pid] = now
+            else:  # the others when the worker has read these
+                cancel.untold.add(pid)
+                if pid in cancel.waited or pid not in cancel.noted:
+                    cancel.noted[pid] = now
+            if place.started:
+                cancel.waited.discard(pid)
+            else:  # the worker may start it before it reads the note
+                cancel.waited.add(pid)
         child.signal(signal.SIGUSR1)
 
     def _end(self, child: Child, found: Sequence[tuple[Key, _Cancel]]) -> None:
@@ -159,6 +174,9 @@ class Control:
     def _take(self, command: Command, *, is_new: bool) -> None:
         if command.action == CANCEL_JOB:
             key = (command.queue, command.target)
+            known = self._cancels.get(key)
+            if known is not None and command.entry in {"", known.entry}:
+                return  # asked again: it does not get more time for that
             if command.queue and command.target and len(self._cancels) < MOST:
                 until = self._clock.monotonic() + REMEMBERED
                 self._cancels[key] = _Cancel(command.target, command.queue, command.entry, until)

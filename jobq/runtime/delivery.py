@@ -4,8 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 from jobq.core.current import RunningJob, moment
+from jobq.core.history import History
 from jobq.core.options import Policy
 from jobq.core.registry import Definition
+from jobq.errors import CallUnreadable
 from jobq.runtime.describe import enqueued_ms, text
 from jobq.store.ops import fetch
 
@@ -96,9 +98,23 @@ class Delivery:
 
     @property
     def kind(self) -> str:
-        """Which workers may take it when it is to be retried."""
-        return fetch.ASYNC if self.definition.is_async else fetch.SYNC
+        """Which workers may take it when it is to be retried, or given back."""
+        usual = fetch.ASYNC if self.definition.is_async else fetch.SYNC
+        return kind_after(self.history, usual)
 
     def _more(self) -> dict[bytes, bytes]:
         fields = self.fields
         return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
+
+
+def kind_after(history: bytes | None, usual: str) -> str:
+    """Return which workers may take a job: it runs alone from its first crash on.
+
+    Args:
+        history: the encoded attempts so far; somebody may have written over it.
+        usual: who may take it when it has no crash to its name.
+    """
+    try:
+        return fetch.SUSPECT if history and History.decode(history).crashes else usual
+    except CallUnreadable:
+        return usual

@@ -8,7 +8,8 @@ Guarantees:
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from typing import Final
 
 from jobq.core.clock import Clock
@@ -27,13 +28,32 @@ log = logging.getLogger("jobq.worker")
 BACKOFF: Final = (0.05, 5.0)
 
 
+class Freshness:
+    """Knows whether what was delivered may be with others by now.
+
+    Nobody has read it for so long because a job held Python's lock, say, or the process was
+    stopped. Then a reaper took it for lost. So it is not started; what is still ours is asked for.
+
+    Args:
+        lease: seconds.
+    """
+
+    def __init__(self, clock: Clock, lease: float) -> None:
+        self.now = clock.monotonic
+        # A reaper looks twice, a third of a lease apart.
+        self._limit = 1.25 * lease
+
+    def is_over(self, since: float) -> bool:
+        """Tell whether a delivery is too old that was asked for at a moment of `now`."""
+        return self.now() - since > self._limit
+
+
 class Link:
     """The connection, the outbox and the intake of one worker, kept in step.
 
     Args:
-        pause: sleeps for seconds, and returns at once when the worker is to stop.
-        stopping: whether it is.
-        stale_after: seconds, see `Plan.stale_after`.
+        stop: is set when the worker is to stop.
+        freshness: knows what has been read too late.
         alone: no other link settles for this worker at the same time.
     """
 
@@ -45,10 +65,8 @@ class Link:
         board: Board,
         *,
         consumer: str,
-        pause: Callable[[float], object],
-        stopping: Callable[[], bool],
-        clock: Clock,
-        stale_after: float,
+        stop: threading.Event,
+        freshness: "Freshness",
         alone: bool = True,
     ) -> None:
         self._connection = connection
@@ -56,10 +74,8 @@ class Link:
         self._outbox = outbox
         self._board = board
         self._consumer = consumer
-        self._pause = pause
-        self._stopping = stopping
-        self._clock = clock
-        self._stale_after = stale_after
+        self._stop = stop
+        self._freshness = freshness
         self._alone = alone
         self._lost = False
         self._said_lost = False
@@ -87,7 +103,7 @@ class Link:
         posting = self._outbox.take(alone=self._alone)
         every = [*posting.ops, *ops]
         self._flying = posting, every
-        self._began = self._clock.monotonic()
+        self._began = self._freshness.now()
         if every:
             try:
                 self._connection.begin(every)
@@ -113,11 +129,9 @@ class Link:
         if sent:
             self._board.drop(self._outbox.settled(posting, answers[:sent]))
             self._mend()
-        if len(every) > sent and self._clock.monotonic() - self._began > self._stale_after:
-            # Nobody has read it, because a job held Python's lock, say. Others may have what was
-            # delivered by now, so ask what is still ours.
+        if len(every) > sent and self._freshness.is_over(self._began):
             self._lost = True
-            raise StoreUnavailable("the answer has come later than the lease")
+            raise StoreUnavailable("the answer was read later than the lease")
         return answers[sent:]
 
     def _mend(self) -> None:
@@ -144,7 +158,7 @@ class Link:
             StoreDenied: the password is wrong, which waiting does not cure.
         """
         pause, most = BACKOFF
-        while not self._stopping():
+        while not self._stop.is_set():
             try:
                 self._greet()
             except StoreDenied:
@@ -152,7 +166,7 @@ class Link:
             except StoreError as error:
                 self.say_lost(error)
                 self._connection.close()
-                self._pause(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
+                self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  jitter
                 pause = min(most, 2 * pause)
             else:
                 if self._said_lost:

@@ -5,17 +5,20 @@ that was gone; a retry whose time somebody has deleted.
 """
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+import msgpack
 
 from jobq.errors import StoreError
 from jobq.runtime.children import Child
 from jobq.runtime.recovery import Crashed, Fate, Released, Terms, recover
 from jobq.store import keys
 from jobq.store.keys import PARKED
-from jobq.store.ops import fetch, upkeep
+from jobq.store.ops import fetch, inspect, upkeep
 from jobq.store.ops.fetch import Held
+from jobq.store.ops.inspect import Presence
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
@@ -25,6 +28,12 @@ PAGE: Final = 100
 
 #: ms after which a consumer that holds nothing is forgotten: they are never used again.
 FORGET_AFTER: Final = 3_600_000
+
+#: ms after which a supervisor that has said nothing is not believed to live: three of its beats.
+SILENT: Final = 6_000
+
+#: The longest lease that is believed, in seconds.
+LONGEST: Final = 1e6
 
 #: An entry whose lease has run out: its stream, itself, its owner, its delivery count.
 Suspicion = tuple[str, bytes, str, int]
@@ -72,6 +81,9 @@ class Reaper:
     Two, because a frozen or restarted Redis, or a step of its clock, makes the leases of healthy
     workers look expired for a moment; they renew them before the second look.
 
+    A supervisor with a longer lease than ours renews less often. So as long as the register says
+    that it lives, what it holds is judged by its own lease, which stands there too.
+
     Args:
         exchange: runs ops on the supervisor's connection.
 
@@ -85,6 +97,8 @@ class Reaper:
         self.terms = terms
         self._exchange = exchange
         self._seen: set[Suspicion] = set()
+        #: By name, of the supervisors that live.
+        self._leases: dict[str, float] = {}
         #: The queues that had more parked retries than times, as of the last look.
         self._untimed: set[str] = set()
 
@@ -104,6 +118,7 @@ class Reaper:
         """
         seen: set[Suspicion] = set()
         untimed: set[str] = set()
+        self._learn_leases(now_ms)
         for queue in queues:
             for stream, in_retries in ((keys.jobs(queue), False), (keys.retries(queue), True)):
                 for consumer in self._consumers(stream):
@@ -119,6 +134,13 @@ class Reaper:
                         self._exchange([upkeep.forget(stream, consumer.name)])
         self._seen = seen
         self._untimed = untimed
+
+    def _learn_leases(self, now_ms: int) -> None:
+        (answer,) = self._exchange([inspect.workers()])
+        self._leases = {} if isinstance(answer, StoreError) else _leases(answer, now_ms)
+
+    def _lease_of(self, consumer: str) -> float:
+        return max(self.lease, self._leases.get(consumer.rpartition("#")[0], 0.0))
 
     def _consumers(self, stream: str) -> list[upkeep.Consumer]:
         (answer,) = self._exchange([upkeep.consumers(stream)])
@@ -176,7 +198,7 @@ class Reaper:
         return set()
 
     def _page(self, where: _Where, after: str) -> list[Held]:
-        idle = int(self.lease * 1000)
+        idle = int(self._lease_of(where.consumer) * 1000)
         op = fetch.mine(
             where.queue, where.stream, where.consumer, after=after, count=PAGE, idle=idle
         )
@@ -184,3 +206,19 @@ class Reaper:
         if isinstance(answer, StoreError):
             raise answer
         return answer  # type: ignore[no-any-return]
+
+
+def _leases(register: Iterable[Presence], now_ms: int) -> dict[str, float]:
+    """Return the leases of those that live, by name; of whose record cannot be read, none."""
+    found: dict[str, float] = {}
+    for one in register:
+        if one.seen_ms < now_ms - SILENT:
+            continue
+        try:
+            record: object = msgpack.unpackb(one.record)
+        except Exception:  # noqa: BLE001, S112  msgpack raises many kinds over garbage
+            continue
+        match record:
+            case {"lease": int() | float() as lease} if 0 < lease < LONGEST:
+                found[one.name] = float(lease)
+    return found

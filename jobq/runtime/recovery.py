@@ -12,6 +12,7 @@ from jobq.core.letter import Letter
 from jobq.core.options import Policy, policy_with
 from jobq.core.outcome import Buried, Failure, Retrying, decide
 from jobq.errors import CallUnreadable, JobTimedOut
+from jobq.runtime.delivery import kind_after
 from jobq.runtime.describe import enqueued_ms, one_line, text
 from jobq.store import keys
 from jobq.store.ops import fetch, settle, upkeep
@@ -106,7 +107,8 @@ def recover(
     known = held.history or more.get(b"history") or b""
     if isinstance(fate, Released):
         history = b"" if in_retries else known
-        return settle.release(attempt, call, delay=0.0, kind=fetch.ANY, history=history)
+        kind = kind_after(known, fetch.ANY)
+        return settle.release(attempt, call, delay=0.0, kind=kind, history=history)
     case = _Case(
         attempt,
         call,
@@ -156,7 +158,7 @@ class _Case:
             self.attempt,
             self.call,
             delay=outcome.after,
-            kind=fetch.ANY,
+            kind=fetch.SUSPECT if after.crashes else fetch.ANY,
             history=after.encode(),
         )
 

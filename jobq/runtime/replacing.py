@@ -33,6 +33,8 @@ class Rolling:
         self._clock = clock
         self._old: list[Child] = []
         self._isolated: list[Child] = []
+        #: As of the last step. The process ids of others may be those of strangers by now.
+        self._living: list[Child] = []
         self._newcomer: Child | None = None
         self._again = False
 
@@ -55,7 +57,7 @@ class Rolling:
         Args:
             children: all workers that live.
         """
-        every = list(children)
+        every = self._living = list(children)
         if self._again and not self._old:
             self._again = False
             self._old = [child for child in every if not child.isolated and not child.leaving]
@@ -75,11 +77,13 @@ class Rolling:
             return
         old = self._old.pop(0)
         self._newcomer = None
-        old.leave()
+        if old in self._living:
+            old.leave()
         log.info("replaced worker pid=%d by pid=%d", old.pid, child.pid)
         if not self._old:
             for one in self._isolated:  # started anew when they are needed
-                one.leave()
+                if one in self._living:
+                    one.leave()
             self._isolated = []
             log.info("restarted all workers")
 

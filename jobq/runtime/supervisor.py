@@ -10,6 +10,7 @@ Guarantees:
 
 import contextlib
 import logging
+import os
 import selectors
 import signal
 from collections.abc import Callable
@@ -161,6 +162,7 @@ class Supervisor:
             load_app=self._load_app,
             settings=self._settings,
             consumer=consumer,
+            supervisor=os.getpid(),
             isolated=isolated,
         )
 

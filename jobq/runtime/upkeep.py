@@ -329,7 +329,10 @@ class Upkeep:
         if self._pause == BACKOFF[0]:
             log.warning("lost redis error=%s", error)
         self._down_until = self._clock.monotonic() + self._pause * random.uniform(0.5, 1.0)  # noqa: S311
-        self._pause = min(BACKOFF[1], 2 * self._pause)
+        # Back well before another supervisor has looked twice at leases that we could not renew,
+        # and then they are the first thing.
+        self._due[self._renew] = 0.0
+        self._pause = min(BACKOFF[1], self.lease / (2 * SCANS), 2 * self._pause)
 
 
 def lease_of(settings: WorkerSettings, hello: Hello) -> float:

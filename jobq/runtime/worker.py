@@ -59,6 +59,8 @@ class WorkerTask:
         load_app: imports the app and tells what it is called; user code runs from here on.
         settings: those of the supervisor.
         consumer: this worker, as Redis knows it.
+        supervisor: the process that starts it. Not asked for in the worker, which would take
+            whoever has adopted it for its supervisor if that dies just then.
         isolated: only take suspects (jobs whose process died before), one at a time, and end
             when there is none.
     """
@@ -66,6 +68,7 @@ class WorkerTask:
     load_app: Callable[[], tuple[Application, str]]
     settings: WorkerSettings
     consumer: str
+    supervisor: int
     isolated: bool = False
 
 
@@ -75,7 +78,6 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     Raises:
         Exception: what importing the app raised; or `StoreDenied`.
     """
-    supervisor = os.getppid()
     signals = _Signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us too; the supervisor decides
     signal.signal(signal.SIGTERM, signals.on_stop)
@@ -104,7 +106,7 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     executor = _executor(task, app, attempts, board, queues, has_sync=has_sync, has_async=has_async)
     signals.bind(executor)
     guard = Guard(
-        supervisor,
+        task.supervisor,
         executor.stop,
         lambda: Connection(_locate(app)),
         board,

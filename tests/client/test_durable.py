@@ -8,6 +8,7 @@ import pytest
 
 from jobq import JobQ
 from jobq.client import durable
+from jobq.core.checks import Durability
 from jobq.errors import NotConfirmed, OptionError
 from tests.conftest import StartServer
 from tests.support.proxy import Proxy
@@ -112,6 +113,20 @@ def test_a_cut_while_it_waits_is_waited_over(start_server: StartServer) -> None:
         function.delay(1, 2)
         fault.wait()
         assert jobs_on(replica) == 2
+
+
+def test_another_redis_behind_the_same_address_confirms_nothing(
+    proxy: Proxy, server: Server
+) -> None:
+    """A failover to a replica that never had the job; the new master has all it was asked for."""
+    with JobQ(proxy.url) as app:
+        handle = app.job(add).delay(1, 2)
+        proxy.cut_before_request("HINCRBY")
+        durable.confirm(app.store, "default", (handle.id,), Durability())
+        server.cli("FLUSHALL")
+        proxy.cut_before_request("HINCRBY")
+        with pytest.raises(NotConfirmed, match="not found there"):
+            durable.confirm(app.store, "default", (handle.id,), Durability())
 
 
 @pytest.mark.usefixtures("impatient")

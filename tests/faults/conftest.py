@@ -111,6 +111,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Send the row along with the report: it may come from another process."""
     report = yield
+    field = getattr(item, "funcargs", {}).get("field")
+    if report.failed and isinstance(field, Field):
+        for child in field.programs:
+            told = "\n".join(child.lines[-30:])
+            report.sections.append((f"what was said by {' '.join(child.command[1:])}", told))
     row = item.stash.get(FAULT, None)
     if row is not None:
         report.user_properties.append((PROPERTY, dataclasses.asdict(row)))

@@ -93,6 +93,17 @@ def test_a_stream_that_was_lost_is_read_from_its_start(control: Control, say: Sa
     assert "(0-0" in control.ops()[0].words
 
 
+def test_what_was_said_long_ago_is_not_said_again_when_the_newest_are_lost(
+    control: Control, say: Say
+) -> None:
+    """After a failover, say: somebody of our name was told to stop yesterday."""
+    control.read([[("90000001-0", Command("cancel", "id", "b", "7-0"))]])
+    control.begin_after("90000000-0")
+    assert "(89990000-0" in control.ops()[0].words
+    control.read([[("89990000-0", Command("stop", "me")), ("90000002-0", Command("drain", "me"))]])
+    assert control.orders == ["drain"]
+
+
 def test_orders_are_for_the_one_that_is_named(control: Control, say: Say) -> None:
     say(Command("drain", "me"), Command("stop", "other"), Command("dance", "me"), Command("", ""))
     say(Command("stop-now", "me"))
@@ -166,6 +177,42 @@ def test_a_full_mailbox_is_tried_again(control: Control, child: Recorder, say: S
     assert child.board.notes() == [(LOST, b"0j1-0")]
     control.act([child])
     assert child.board.notes() == [(CANCEL, b"1j7-0")]
+
+
+def test_one_that_cannot_be_told_is_killed_too(
+    control: Control, clock: Time, child: Recorder, say: Say
+) -> None:
+    """The main thread of its worker is in C for ever, and has not read its last notes."""
+    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    child.board.leave_notes([(LOST, b"0j1-0")])
+    say(cancel())
+    control.act([child])
+    clock.now += GRACE + 0.1
+    control.act([child])
+    assert "SIGKILL" not in child.signals, "what does not run is not killed for"
+    child.board.started(place)
+    control.act([child])
+    assert "SIGKILL" not in child.signals, "it has just been started"
+    clock.now += GRACE + 0.1
+    control.act([child])
+    assert child.signals[-1] == "SIGKILL"
+
+
+def test_asking_again_gives_no_more_time(
+    control: Control, clock: Time, child: Recorder, say: Say
+) -> None:
+    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    child.board.started(place)
+    say(cancel())
+    control.act([child])
+    clock.now += GRACE - 1
+    child.board.notes()
+    say(cancel())
+    control.act([child])
+    assert child.signals == ["SIGUSR1"]
+    clock.now += 1.1
+    control.act([child])
+    assert child.signals[-1] == "SIGKILL"
 
 
 def test_a_job_that_arrives_a_little_later_is_found(

@@ -160,3 +160,11 @@ def test_what_a_stranger_wrote_beside_the_call_stops_nothing(first: bytes) -> No
 def test_an_entry_that_was_deleted_is_forgotten() -> None:
     for fields in (None, [], [b"one"]):
         assert taken(Held(b"1-0", fields, 1, None))[0] == "XACK"
+
+
+@pytest.mark.parametrize("fate", [RELEASED, TimedOut("killed by SIGKILL")])
+def test_who_has_a_crash_to_its_name_runs_alone_from_then_on(fate: Fate) -> None:
+    blob = crashed(1).encode()
+    assert later(taken(held(2, blob), fate, in_retries=True))[2] == fetch.SUSPECT
+    assert later(taken(held(2, History().encode()), fate, in_retries=True))[2] == fetch.ANY
+    assert later(taken(held(2, b"written over"), fate, in_retries=True))[2] == fetch.ANY

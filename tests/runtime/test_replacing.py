@@ -82,6 +82,23 @@ def test_one_that_died_meanwhile_is_passed_over() -> None:
     assert len(stage.living) == 2
 
 
+def test_one_that_died_while_its_successor_started_gets_no_signal() -> None:
+    """Its process id may be that of somebody else by now."""
+    stage = Stage(1)
+    alone = stage.start(7, isolated=True)
+    old = stage.living[0]
+    stage.rolling.begin()
+    stage.step()
+    newcomer = stage.living[-1]
+    stage.living[:] = [newcomer]
+    stage.step()
+    stage.rolling.arrived(newcomer)
+    assert not stage.rolling.active
+    assert not old.leaving
+    assert not alone.leaving
+    assert stage.signals == []
+
+
 def test_new_code_that_fails_ends_it() -> None:
     stage = Stage(2)
     stage.rolling.begin()

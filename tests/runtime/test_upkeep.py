@@ -15,6 +15,7 @@ from jobq.runtime.hello import Hello
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.upkeep import Upkeep, lease_of
 from jobq.store import keys
+from jobq.store.address import parse_url
 from jobq.store.ops import control, enqueue, fetch, inspect, upkeep
 from jobq.store.ops.control import Command
 from jobq.store.sync import Store
@@ -22,6 +23,7 @@ from jobq.store.wire import Op
 from tests.conftest import StartServer
 from tests.support.server import Server
 
+NAMES = ("slow", "gone", "strange", "silent")
 CALL = Codec().encode_call("f", (), {}, None)
 
 
@@ -215,3 +217,47 @@ def test_a_redis_that_would_delete_jobs_is_told_once(
     assert "allkeys-lru" in told
     assert "CONFIG SET maxmemory-policy noeviction" in told
     one.leave()
+
+
+def test_what_another_holds_is_judged_by_its_own_lease(
+    store: Store, kept: Upkeep, clock: Clock
+) -> None:
+    """One with a lease of a minute renews each 15 s, and ours is 8 s."""
+    slow, gone, strange, silent = take(store, 4, "slow#0")
+    stream = keys.jobs("default")
+    for name, entry in (("slow", slow), ("gone", gone), ("strange", strange), ("silent", silent)):
+        words = ("XCLAIM", stream, "jobq", f"{name}#0", 0, entry, "IDLE", 20_000, "JUSTID")
+        store.run(Op(words, len))
+    store.run(upkeep.beat("slow", msgpack.packb({"lease": 60.0}), 30.0))
+    store.run(upkeep.beat("strange", msgpack.packb({"lease": float("inf")}), 30.0))
+    for _ in range(3):
+        kept.tick([])
+        now_ms = store.run(upkeep.time_ms())
+        said = b"%d %b" % (now_ms - 10_000, msgpack.packb({"lease": 60.0}))
+        store.run(Op(("HSET", keys.WORKERS, "silent", said), int))
+        clock.ahead += 3.0
+    held = {name: len(store.run(fetch.mine("default", stream, f"{name}#0"))) for name in NAMES}
+    assert held == {"slow": 1, "gone": 0, "strange": 0, "silent": 0}
+
+
+def test_leases_are_renewed_before_others_have_looked_twice_after_an_outage(
+    start_server: StartServer, hello: Hello, clock: Clock
+) -> None:
+    """They look a third of a lease apart."""
+    server = start_server()
+    hello = replace(hello, url=server.url, lease=1.5)
+    short, child = Upkeep(hello, WorkerSettings(processes=1), clock=clock), Recorder(hello)
+    short.tick([child])
+    server.kill()
+    for _ in range(20):
+        clock.ahead += 0.251
+        short.tick([child])
+    server.start()
+    store = Store(lambda: parse_url(server.url))
+    child.board.hold(take(store, 1), 0, retries=False)
+    clock.ahead += 0.251  # a sixth of a lease: it has tried again by then
+    before = clock.monotonic()
+    short.tick([child])
+    assert child.board.renewed >= before - 0.001
+    short.forget()
+    store.close()

@@ -25,7 +25,7 @@ from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import BURST_LOOK, FAREWELL, FLUSH, PATIENCE, Limits, interrupted
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.intake import Intake, Line
-from jobq.runtime.link import Link
+from jobq.runtime.link import Freshness, Link
 from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
@@ -346,10 +346,8 @@ class InlineExecutor:
             self._outbox,
             self._board,
             consumer=self._plan.consumer,
-            pause=self._stop.wait,
-            stopping=self._stop.is_set,
-            clock=self._clock,
-            stale_after=self._plan.stale_after,
+            stop=self._stop,
+            freshness=Freshness(self._clock, self._plan.lease),
             alone=alone,
         )
 

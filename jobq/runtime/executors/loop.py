@@ -24,6 +24,7 @@ from jobq.runtime.executors.pump import Pump
 from jobq.runtime.executors.tasks import AsyncSlots
 from jobq.runtime.executors.threads import SyncSlots
 from jobq.runtime.intake import Intake
+from jobq.runtime.link import Freshness
 from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import MOST, Probe, share
@@ -178,8 +179,7 @@ class LoopExecutor:
             self._board,
             consumer=self._plan.consumer,
             stopping=lambda: self._stopping,
-            clock=self._clock,
-            stale_after=self._plan.stale_after,
+            freshness=Freshness(self._clock, self._plan.lease),
         )
         try:
             await pump.connect()

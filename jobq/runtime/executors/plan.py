@@ -39,14 +39,6 @@ class Plan:
     isolated: bool = False
 
     @property
-    def stale_after(self) -> float:
-        """Seconds after which a delivery that nobody has read may be with others.
-
-        The lease, and less than the part of it that lies between two looks of a reaper.
-        """
-        return self.lease * 1.25
-
-    @property
     def kinds(self) -> str:
         """The waiting retries that it takes whatever room there is for sync or async jobs."""
         return fetch.SUSPECT if self.isolated else fetch.ANY + fetch.UNKNOWN

@@ -5,11 +5,10 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 
-from jobq.core.clock import Clock
 from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
-from jobq.runtime.link import BACKOFF, renew_lost
+from jobq.runtime.link import BACKOFF, Freshness, renew_lost
 from jobq.runtime.outbox import Outbox
 from jobq.store import keys
 from jobq.store.connect import Locate
@@ -24,7 +23,7 @@ class Pump:
     """The loop's two connections: one talks, one waits for jobs.
 
     Args:
-        stale_after: seconds, see `Plan.stale_after`.
+        freshness: knows what has been read too late.
 
     Attributes:
         down: Redis did not answer the last time.
@@ -39,8 +38,7 @@ class Pump:
         *,
         consumer: str,
         stopping: Callable[[], bool],
-        clock: Clock,
-        stale_after: float,
+        freshness: Freshness,
     ) -> None:
         self.down = False
         #: A connection was cut: what it delivered unseen must be found before more is fetched.
@@ -50,8 +48,7 @@ class Pump:
         self._board = board
         self._consumer = consumer
         self._stopping = stopping
-        self._clock = clock
-        self._stale_after = stale_after
+        self._freshness = freshness
         self._waits_since = 0.0
         self._reading: asyncio.Future[Answer] | None = None
         self._talk = AsyncConnection(locate, resend=False)
@@ -64,7 +61,7 @@ class Pump:
         posting = self._outbox.take(alone=self._reading is None)
         if not posting.ops and not ops:
             return []
-        began = self._clock.monotonic()
+        began = self._freshness.now()
         futures = [self._talk.submit(op) for op in (*posting.ops, *ops)]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         for answer in answers:
@@ -85,9 +82,9 @@ class Pump:
 
     def _check_age(self, began: float) -> None:
         """Read nothing that has come too late. See `Link.finish`."""
-        if self._clock.monotonic() - began > self._stale_after:
+        if self._freshness.is_over(began):
             self._lost = True
-            raise StoreUnavailable("the answer has come later than the lease")
+            raise StoreUnavailable("the answer was read later than the lease")
 
     async def _mend(self) -> None:
         """See `Link`."""
@@ -134,7 +131,7 @@ class Pump:
     def start_wait(self, block: float) -> "asyncio.Future[Answer]":
         """Begin to wait for a job; the wait is never cancelled, or deliveries would be lost."""
         self._check()
-        self._waits_since = self._clock.monotonic()
+        self._waits_since = self._freshness.now()
         self._reading = self._wait.submit(self._intake.wait_op(block))
         return self._reading
 
@@ -145,7 +142,6 @@ class Pump:
     async def woke(self, reading: "asyncio.Future[Answer]") -> None:
         """Hold what a wait has brought."""
         self._reading = None
-        self._check_age(self._waits_since)
         try:
             answer = reading.result()
         except StoreUnavailable:
@@ -153,6 +149,7 @@ class Pump:
             raise
         except StoreError as error:
             answer = error
+        self._check_age(self._waits_since)
         _, mend = self._intake.woke(answer)
         if mend:
             await self.trip(mend)
