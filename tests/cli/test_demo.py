@@ -164,6 +164,7 @@ def test_it_needs_nothing_and_leaves_nothing(spawn: Spawn, temporary: Path) -> N
         assert f"\n    {command}" in shown
 
 
+@pytest.mark.slow
 def test_a_screen_on_a_terminal_and_a_named_redis(
     redis_url: str, redis: Redis, temporary: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_fsync_without_a_file_says_so(redis_url: str, server: Server) -> None:
         assert "appendonly" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_cut_while_it_waits_is_waited_over(start_server: StartServer) -> None:
     master = start_server()
     with (

@@ -347,8 +347,8 @@ class Cutting:
 
 #: The fast suite tries some commands of each story, the slow one each of them.
 SOME = [
-    Cutting("produce", 3), Cutting("work", 6), Cutting("supervise", 5), Cutting("desk", 1),
-    Cutting("stop", 7),
+    Cutting("produce", 5), Cutting("work", 11), Cutting("supervise", 9), Cutting("desk", 2),
+    Cutting("stop", 13),
 ]  # fmt: skip
 EACH = [
     pytest.param(Cutting(name, 1), marks=[pytest.mark.slow, pytest.mark.timeout(300)])

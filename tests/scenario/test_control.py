@@ -55,6 +55,7 @@ def steps(n, seconds):
     assert "worker died" not in worker.text
 
 
+@pytest.mark.slow
 def test_a_job_that_ignores_its_cancel_is_killed_and_ends_as_cancelled(ground: Ground) -> None:
     ground.write(
         COMMON,
@@ -111,6 +112,7 @@ def until_told():
     assert other.running
 
 
+@pytest.mark.slow
 def test_stop_and_stop_now(ground: Ground) -> None:
     ground.write(COMMON)
     first = ground.worker("--name", "w1")

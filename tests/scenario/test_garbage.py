@@ -25,7 +25,7 @@ def add(ground: Ground, stream: str, fields: list[bytes]) -> None:
     ground.server.cli("XADD", stream, "*", *fields)
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_garbage_in_jobs(ground: Ground, kind: str) -> None:
     ground.write(COMMON, APP, "@app.job\nasync def other(): pass" if kind == "async" else "")
     stream = keys.jobs("default")
@@ -158,6 +158,7 @@ def test_an_entry_in_front_of_every_other_id(ground: Ground) -> None:
     assert "worker died" not in worker.text
 
 
+@pytest.mark.slow
 def test_newer_and_unknown_calls_wait_for_a_worker_that_knows_them(ground: Ground) -> None:
     ground.write(COMMON)
     (unknown,) = ground.put("jobs.tomorrow", [(7,)])

@@ -85,6 +85,7 @@ def test_a_killed_workers_job_starts_again_within_a_second(ground: Ground) -> No
     assert float(at) - killed < 2.0
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_supervisor_is_killed(ground: Ground) -> None:
     """They finish what runs; another supervisor takes over what was left, and nothing is lost."""
     ground.write(COMMON)
@@ -113,6 +114,7 @@ def test_a_worker_that_still_imports_ends_with_its_supervisor(ground: Ground) ->
     wait_until(lambda: not alive(pid), "the worker has ended", 8)
 
 
+@pytest.mark.slow
 def test_everything_killed_at_once(ground: Ground) -> None:
     """SIGKILL to the whole group: only the leases tell."""
     ground.write(COMMON)
@@ -157,6 +159,7 @@ def pids_of(supervisor: Child) -> list[int]:
         pytest.param("async", 2, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_a_frozen_host_is_refused_when_it_thaws(ground: Ground, kind: str, frozen_in: int) -> None:
     """Its job has been taken over; its late word changes nothing (G6)."""
     ground.write(

@@ -196,6 +196,7 @@ def test_all_is_delivered_once_or_dead(post: Post, redis: Redis, mails: list[Any
     assert queue["totals"]["succeeded"] == len(expected)
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_when_all_workers_are_killed(
     post: Post, redis: Redis, mails: list[Any]
 ) -> None:

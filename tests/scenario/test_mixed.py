@@ -13,6 +13,7 @@ THREADS = pytest.mark.parametrize("threads", [1, pytest.param(4, marks=pytest.ma
 
 
 @THREADS
+@pytest.mark.slow
 def test_a_slow_sync_job_does_not_hold_up_async_ones(ground: Ground, threads: int) -> None:
     ground.write(COMMON, ASYNC)
     for number in range(threads):
@@ -29,6 +30,7 @@ def test_a_slow_sync_job_does_not_hold_up_async_ones(ground: Ground, threads: in
 
 
 @THREADS
+@pytest.mark.slow
 def test_async_sleeps_do_not_hold_up_sync_jobs(ground: Ground, threads: int) -> None:
     ground.write(COMMON, ASYNC)
     # As many as run at once, and two that are in the way of the last sync jobs.

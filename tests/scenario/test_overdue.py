@@ -25,6 +25,7 @@ def stuck():
 """
 
 
+@pytest.mark.slow
 def test_it_is_a_failed_attempt_each_time_and_then_a_dead_letter(ground: Ground) -> None:
     ground.write(COMMON, STUCK.replace("RETRIES", "1"))
     worker = ground.worker()

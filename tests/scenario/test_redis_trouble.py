@@ -8,7 +8,7 @@ from tests.support.meanwhile import meanwhile
 from tests.support.proxy import Proxy
 from tests.support.wait import wait_until
 
-KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
+KINDS = pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 
 DOUBLE = """
 @app.job(result_ttl="1h", backoff=0.05)
@@ -46,6 +46,7 @@ def repeats(ground: Ground, many: int) -> int:
 
 
 @KINDS
+@pytest.mark.slow
 def test_flushall_in_the_middle(ground: Ground, kind: str) -> None:
     write(ground, kind)
     ground.put("jobs.double", [(n,) for n in range(2000)])
@@ -70,6 +71,7 @@ def test_the_groups_are_destroyed_while_all_are_idle(ground: Ground) -> None:
 
 
 @KINDS
+@pytest.mark.slow
 def test_scripts_are_flushed(ground: Ground, kind: str) -> None:
     write(ground, kind)
     ids = ground.put("jobs.double", [(n,) for n in range(2000)])
@@ -82,6 +84,7 @@ def test_scripts_are_flushed(ground: Ground, kind: str) -> None:
 
 
 @KINDS
+@pytest.mark.slow
 def test_connections_are_killed(ground: Ground, kind: str) -> None:
     write(ground, kind)
     ids = ground.put("jobs.double", [(n,) for n in range(2000)])

@@ -42,6 +42,7 @@ def wait_replaced(worker: Child, old: list[int]) -> list[int]:
     )
 
 
+@pytest.mark.slow
 def test_sighup_restarts_all_with_new_code_under_load(ground: Ground) -> None:
     """Nothing is lost, nothing runs twice, and what runs is finished."""
     ground.write(COMMON, VERSION.format(number=1))
@@ -113,6 +114,7 @@ def test_max_jobs_replaces_workers_and_loses_nothing(ground: Ground) -> None:
 
 
 @ON_LINUX
+@pytest.mark.slow
 def test_a_worker_above_max_rss_is_replaced_after_its_job(ground: Ground) -> None:
     ground.write(
         COMMON,

@@ -41,7 +41,7 @@ class Special(Known): pass
     trace("forever")
     {sleep}(30)
 """
-KINDS = pytest.mark.parametrize("kind", ["sync", "async"])
+KINDS = pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 
 
 def write(ground: Ground, kind: str) -> None:
@@ -142,6 +142,7 @@ def test_a_timeout_ends_the_attempt(ground: Ground, kind: str) -> None:
     assert children(worker.pid) == [pid], "its process goes on"
 
 
+@pytest.mark.slow
 def test_a_dead_letter_brought_back_starts_afresh(ground: Ground) -> None:
     write(ground, "sync")
     ground.worker()

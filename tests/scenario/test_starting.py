@@ -74,7 +74,7 @@ def is_pipe(fd):
     assert "supervisor.py" not in worker.text, "it was a worker that failed"
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_redis_is_not_there_at_the_start(ground: Ground, proxy: Proxy, kind: str) -> None:
     ground.url = proxy.url
     proxy.refuse()
@@ -90,7 +90,7 @@ def test_redis_is_not_there_at_the_start(ground: Ground, proxy: Proxy, kind: str
     assert isinstance(job.result(timeout=15), int)
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_a_wrong_password_ends_it(
     start_server: StartServer, make_ground: MakeGround, kind: str
 ) -> None:
@@ -176,13 +176,13 @@ def test_options_that_cannot_be(ground: Ground, words: tuple[str, str]) -> None:
 # ---------------------------------------------------------------------------- burst
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_a_burst_ends_at_once_on_an_empty_queue(ground: Ground, kind: str) -> None:
     ground.write(COMMON, ASYNC if kind == "async" else "")
     ground.burst("--processes", "2")
 
 
-@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
 def test_a_burst_waits_for_retries_and_not_for_the_unknown(ground: Ground, kind: str) -> None:
     ground.write(
         f"""
@@ -200,6 +200,7 @@ def test_a_burst_waits_for_retries_and_not_for_the_unknown(ground: Ground, kind:
     assert ground.left() == 1
 
 
+@pytest.mark.slow
 def test_a_burst_of_several_processes_waits_for_the_last(ground: Ground) -> None:
     ground.write(COMMON)
     ground.put("jobs.slow", [(0, 1.5)])

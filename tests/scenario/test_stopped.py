@@ -29,7 +29,7 @@ RUNNING = pytest.mark.parametrize(
 )
 
 
-@pytest.mark.parametrize("kind", ["short", "ashort"])
+@pytest.mark.parametrize("kind", ["short", pytest.param("ashort", marks=SLOW)])
 def test_a_stop_in_the_middle_loses_and_repeats_nothing(ground: Ground, kind: str) -> None:
     ground.write(COMMON, ASYNC if kind == "ashort" else "")
     ground.put(f"jobs.{kind}", [(n,) for n in range(MANY)])

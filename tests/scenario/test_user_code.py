@@ -6,7 +6,9 @@ from jobq.errors import JobFailed, JobNotFound, ResultUnreadable
 from tests.scenario.ground import COMMON, Ground, children
 from tests.support.wait import wait_until
 
-ALL = pytest.mark.parametrize("kind", ["sync", "threads", "async"])
+ALL = pytest.mark.parametrize(
+    "kind", ["sync", pytest.param("threads", marks=pytest.mark.slow), "async"]
+)
 
 
 def start(ground: Ground, kind: str, *parts: str) -> int:

@@ -25,6 +25,17 @@ from tests.support.wait import wait_until
 
 EVERY_WAY = pytest.mark.parametrize("kind", CARRIERS)
 
+#: The same where each one takes its time: one that blocks and one that does not in the fast suite.
+SOME_WAYS = pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        if kind in {"connection", "async-store"}
+        else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in CARRIERS
+    ],
+)
+
 
 def echo(text: str) -> Op[bytes]:
     return Op(("ECHO", text), as_is)
@@ -71,7 +82,7 @@ def test_an_error_of_locate_is_raised_as_it_is(kind: str) -> None:
                 run(echo("x"))
 
 
-@EVERY_WAY
+@SOME_WAYS
 def test_a_black_hole(proxy: Proxy, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobq.store.connection.REPLY_TIMEOUT", 0.3)
     monkeypatch.setattr("jobq.store.multiplex.REPLY_TIMEOUT", 0.3)
@@ -225,7 +236,7 @@ def test_half_a_reply(kind: str) -> None:
         assert run(echo("x")) == b"whole"
 
 
-@EVERY_WAY
+@SOME_WAYS
 @pytest.mark.parametrize("last", [b"CLIENT", b"TIME", b"PING"])
 def test_a_peer_that_leaves_while_it_is_greeted(kind: str, last: bytes) -> None:
     peer: Peer
