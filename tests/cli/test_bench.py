@@ -106,6 +106,7 @@ def test_nothing_is_left(benched: Benched) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_when_it_is_cut_short_nothing_is_left(
     server: Server, redis_url: str, spawn: Spawn, number: signal.Signals
 ) -> None:
@@ -119,6 +120,7 @@ def test_when_it_is_cut_short_nothing_is_left(
     wait_until(lambda: clients(server) == 1, "its workers have ended")
 
 
+@pytest.mark.slow
 def test_workers_end_with_a_bench_that_is_killed(
     server: Server, redis_url: str, spawn: Spawn
 ) -> None:

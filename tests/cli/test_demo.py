@@ -187,6 +187,7 @@ def test_a_screen_on_a_terminal_and_a_named_redis(
     assert redis.keys("*") == [b"jobq:{mine}:of-the-user"]
 
 
+@pytest.mark.slow
 def test_ctrl_c(temporary: Path) -> None:
     with on_a_terminal("") as terminal:
         wait_until(lambda: "kill -9" in terminal.text, "a process was killed", LIMIT)

@@ -36,7 +36,7 @@ LONG = (5000, 0.02, 3.0, range(4, 100))
 LOOPS = pytest.mark.parametrize(
     "plan",
     [
-        (160, 0.05, 1.0, range(2, 3)),
+        pytest.param((160, 0.05, 1.0, range(2, 3)), marks=SLOW),
         pytest.param(LONG, marks=[SLOW, pytest.mark.timeout(150)]),
     ],
     ids=["short", "5000"],

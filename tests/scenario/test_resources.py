@@ -57,6 +57,7 @@ def test_reconnects_leak_nothing(ground: Ground, proxy: Proxy, kind: str) -> Non
     wait_until(lambda: descriptors(worker.pid) <= before[1] + 1, "the supervisor's too")
 
 
+@pytest.mark.slow
 def test_restarts_leak_nothing_and_leave_no_zombie(ground: Ground) -> None:
     ground.write(COMMON, "@app.job(retries=0)\ndef die(): os._exit(1)")
     worker = ground.worker(processes=2)

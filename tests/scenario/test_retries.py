@@ -116,6 +116,7 @@ def test_waiting_retries_stay_pending(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_due_retry_wakes_a_blocked_worker(ground: Ground, kind: str) -> None:
     """Parked by a process that is gone: the one that waits did not know of it."""
     write(ground, kind)

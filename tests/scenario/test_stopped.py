@@ -20,7 +20,7 @@ RUNNING = pytest.mark.parametrize(
     ("number", "kind"),
     [
         pytest.param(signal.SIGTERM, "slow", id="term-slow"),
-        pytest.param(signal.SIGTERM, "aslow", id="term-aslow"),
+        pytest.param(signal.SIGTERM, "aslow", id="term-aslow", marks=SLOW),
         pytest.param(signal.SIGINT, "threads", id="int-threads"),
         pytest.param(signal.SIGINT, "slow", id="int-slow", marks=SLOW),
         pytest.param(signal.SIGINT, "aslow", id="int-aslow", marks=SLOW),

@@ -7,7 +7,7 @@ from tests.scenario.ground import COMMON, Ground, children
 from tests.support.wait import wait_until
 
 ALL = pytest.mark.parametrize(
-    "kind", ["sync", pytest.param("threads", marks=pytest.mark.slow), "async"]
+    "kind", ["sync", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("threads", "async"))]
 )
 
 

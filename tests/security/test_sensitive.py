@@ -73,6 +73,7 @@ def shows(text: str) -> list[str]:
     return [one for one in (SECRET, str(NUMBER), SECRET[:12]) if one in text]
 
 
+@pytest.mark.slow
 def test_the_values_are_nowhere_but_in_the_call(ground: Ground) -> None:
     ground.write(APP)
     app = ground.app
