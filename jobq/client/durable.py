@@ -77,7 +77,7 @@ def _why(error: StoreError) -> str:
 
 
 def _missing(wanted: Durability, synced: int, replicas: int) -> str:
-    parts = []
+    parts: list[str] = []
     if replicas < wanted.replicas:
         parts.append(f"on {replicas} of {wanted.replicas} replicas")
     if synced < wanted.fsync:

@@ -147,7 +147,7 @@ def test_all_needs_a_yes(
         (["drain"], "say which: one NAME or more, or --all"),
         (["stop", "a", "--all"], "say which: one NAME or more, or --all"),
         (["--json", "drain", "a"], "--json is for the list of workers"),
-        (["dran", "a"], "No such command 'dran'"),
+        (["drains", "a"], "No such command 'drains'"),
     ],
 )
 def test_usage(run: Run, redis_url: str, words: list[str], problem: str) -> None:
