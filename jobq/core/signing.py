@@ -63,11 +63,13 @@ class Signer:
 
         self._same: Callable[[bytes, bytes], bool] = hmac.compare_digest
         # Made once and copied for each call: half the time of hmac.digest().
-        self._keys = {name: hmac.new(key, _WORD, "sha256") for name, key in keys.items()}
+        self._keys: dict[str, hmac.HMAC] = {
+            name: hmac.new(key, _WORD, "sha256") for name, key in keys.items()
+        }
         first = next(iter(keys))
-        self._mac = self._keys[first]
-        self._sign_head = _HEAD + bytes(msgpack.packb(first)) + _MAC_HEAD
-        self.accept_unsigned = accept_unsigned
+        self._mac: hmac.HMAC = self._keys[first]
+        self._sign_head: bytes = _HEAD + bytes(msgpack.packb(first)) + _MAC_HEAD
+        self.accept_unsigned: bool = accept_unsigned
 
     @property
     def key_ids(self) -> tuple[str, ...]:
