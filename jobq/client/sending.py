@@ -153,10 +153,8 @@ class Sending:
     def prepare(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[Added]]:
         """Return the id of a job and the op that adds it."""
         blob = self._encode(args, kwargs)
-        if self.producer.special:
+        if self.producer.special or self.job_id is not None:
             return self._prepare_specially(blob)
-        if self.job_id is not None:
-            return self.job_id, _op(enqueue_unique(self.queue, self.job_id, blob))
         job_id = make_job_id()
         # Not by _op(): this is the hot path of a producer.
         return job_id, enqueue(self.queue, job_id, blob)  # type: ignore[return-value]
@@ -187,7 +185,7 @@ class Sending:
             )
 
     def _prepare_specially(self, blob: bytes) -> tuple[str, Op[Added]]:
-        """Sign a call, and add it only to a queue that is not full, as far as that is wanted."""
+        """Add a call under the caller's id, signed, or only if there is room, as is wanted."""
         producer, queue = self.producer, self.queue
         signer = producer.signer
         producer.special = signer is not None or producer.most is not None

@@ -71,9 +71,13 @@ def check_most(value: object) -> int | None:
 
 def check_retries(value: object) -> int:
     """Check how many attempts may follow the first one."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_RETRIES:
+    return _count(value, what="retries", least=0, most=MAX_RETRIES)
+
+
+def _count(value: object, *, what: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         shown = value if isinstance(value, int) and abs(value) < 10**12 else str(type(value))
-        raise OptionError(f"retries is {shown}; use an int from 0 to {MAX_RETRIES}")
+        raise OptionError(f"{what} is {shown}; use an int from {least} to {most}")
     return int(value)
 
 
@@ -118,10 +122,7 @@ def _limit(value: object, *, what: str, none: str) -> float | None:
 
 def check_max_crashes(value: object) -> int:
     """Check after how many crashes a job is buried."""
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MOST_CRASHES:
-        shown = value if isinstance(value, int) and abs(value) < 10**12 else str(type(value))
-        raise OptionError(f"max_crashes is {shown}; use an int from 1 to {MOST_CRASHES}")
-    return int(value)
+    return _count(value, what="max_crashes", least=1, most=MOST_CRASHES)
 
 
 def check_result_ttl(value: object) -> float:

@@ -4,8 +4,13 @@ from typing import Final
 
 from jobq.core.duration import Duration, seconds
 
-#: Seconds. Renewed four times in it, so that three renewals may fail.
+#: Seconds.
 DEFAULT_LEASE: Final = 30.0
+
+#: Leases are renewed this many times before they run out, so that all but one may fail, and scanned
+#: this often in a lease.
+RENEWALS: Final = 4
+SCANS: Final = 3
 
 #: Below this, a busy machine alone makes leases run out.
 MIN_LEASE: Final = 1.0

@@ -6,16 +6,13 @@ from typing import Final
 
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.runtime.children import Child, Key
-from jobq.runtime.recovery import Crashed, Fate, Released, Terms, recover
+from jobq.runtime.recovery import PAGE, Crashed, Fate, Released, Terms, recover
 from jobq.store import keys
 from jobq.store.ops import fetch, upkeep
 from jobq.store.ops.fetch import Held
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
-
-#: Jobs that are looked at in one trip.
-PAGE: Final = 100
 
 _RELEASED: Final = Released()
 

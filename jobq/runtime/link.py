@@ -66,7 +66,7 @@ class Link:
         *,
         consumer: str,
         stop: threading.Event,
-        freshness: "Freshness",
+        freshness: Freshness,
         alone: bool = True,
     ) -> None:
         self._connection = connection

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from jobq.core.clock import Clock
+from jobq.core.lease import RENEWALS
 from jobq.errors import StoreError
 from jobq.runtime.board import LOST, Board, Note, note_name
 from jobq.store import keys
@@ -19,9 +20,6 @@ log = logging.getLogger("jobq.worker")
 
 #: Seconds between looks whether the supervisor still lives, at most: a short lease asks for more.
 LOOK: Final = 1.0
-
-#: Leases are renewed this many times before they run out.
-RENEWALS: Final = 4
 
 
 class Guard(threading.Thread):

@@ -13,7 +13,7 @@ import msgpack
 
 from jobq.errors import StoreError
 from jobq.runtime.children import Child
-from jobq.runtime.recovery import Crashed, Fate, Released, Terms, recover
+from jobq.runtime.recovery import PAGE, Crashed, Fate, Released, Terms, recover
 from jobq.store import keys
 from jobq.store.keys import PARKED
 from jobq.store.ops import fetch, inspect, upkeep
@@ -22,9 +22,6 @@ from jobq.store.ops.inspect import Presence
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
-
-#: Jobs that are looked at in one trip.
-PAGE: Final = 100
 
 #: ms after which a consumer that holds nothing is forgotten: they are never used again.
 FORGET_AFTER: Final = 3_600_000

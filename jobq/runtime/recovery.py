@@ -22,6 +22,9 @@ from jobq.store.wire import Op
 
 log = logging.getLogger("jobq.supervisor")
 
+#: Jobs that are looked at in one trip.
+PAGE: Final = 100
+
 #: The names under which these ends stand in histories and dead letters.
 CRASH: Final = "WorkerDied"
 TIMEOUT: Final = "JobTimedOut"

@@ -10,6 +10,7 @@ from typing import Final
 import msgpack
 
 from jobq.core.clock import Clock
+from jobq.core.lease import RENEWALS, SCANS
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.runtime.board import WAITING
 from jobq.runtime.children import Child, Key
@@ -38,10 +39,6 @@ LANE_AGE: Final = 86_400.0
 
 #: Seconds between looks at what Redis would do if its memory were full.
 LOOK_AT_MEMORY: Final = 600.0
-
-#: Leases are renewed this many times before they run out, and scanned this often in a lease.
-RENEWALS: Final = 4
-SCANS: Final = 3
 
 #: Seconds after which what is done in each round is tried again when it was refused.
 REFUSED: Final = 1.0
