@@ -1,10 +1,13 @@
 """Every key of jobq, as a function with its type: the public schema of a Redis that jobq uses.
 
 All keys of a queue share the hash tag ``{queue}``, so that each transition is one atomic script
-on one cluster slot.
+on one cluster slot. Where a function takes a line (see `jobq.core.lines`), any line of the queue
+gives the same key, but for `jobs`.
 """
 
-#: The consumer group of both streams; there is one, whatever the number of workers.
+from jobq.core.lines import lines_of
+
+#: The consumer group of all streams; there is one, whatever the number of workers.
 GROUP = "jobq"
 
 #: The consumer that holds waiting retries pending, so that XPENDING lists them.
@@ -19,58 +22,116 @@ QUEUES = "jobq:queues"
 #: stream: commands to supervisors; each reads all of them and does what is meant for it.
 CONTROL = "jobq:control"
 
-
-def jobs(queue: str) -> str:
-    """Return the stream of calls waiting for, or in, their first attempt."""
-    return f"jobq:{{{queue}}}:jobs"
+#: string: ms by which a test has moved the clock; scripts look at it only where tests ask for that.
+CLOCK = "jobq:clock"
 
 
-def retries(queue: str) -> str:
+def jobs(line: str) -> str:
+    """Return the stream of calls of a line, waiting for, or in, their first attempt."""
+    queue, _, priority = line.partition(" ")
+    return f"jobq:{{{queue}}}:jobs:{priority}" if priority else f"jobq:{{{queue}}}:jobs"
+
+
+def retries(line: str) -> str:
     """Return the stream of calls waiting for, or in, a later attempt."""
-    return f"jobq:{{{queue}}}:retries"
+    return _key(line, "retries")
 
 
-def dead(queue: str) -> str:
+def dead(line: str) -> str:
     """Return the stream of dead letters."""
-    return f"jobq:{{{queue}}}:dead"
+    return _key(line, "dead")
 
 
-def due(queue: str) -> str:
-    """Return the sorted set of what becomes runnable when: score = Redis time in ms."""
-    return f"jobq:{{{queue}}}:due"
+def due(line: str) -> str:
+    """Return the sorted set of what becomes runnable when: score = Redis time in ms.
+
+    A member is a letter, and the entry of a waiting retry or the id of a delayed job.
+    """
+    return _key(line, "due")
 
 
-def index(queue: str) -> str:
-    """Return the hash of job id → where it is: one letter for the stream, then the entry."""
-    return f"jobq:{{{queue}}}:index"
+def delayed(line: str) -> str:
+    """Return the hash of job id → a delayed job: when it was enqueued in ms, its line, its call.
+
+    The three are separated by spaces; the line is the letter of `jobq.core.lines.LETTERS`.
+    """
+    return _key(line, "delayed")
 
 
-def history(queue: str) -> str:
+def index(line: str) -> str:
+    """Return the hash of job id → where it is: one letter for the place, then the entry."""
+    return _key(line, "index")
+
+
+def history(line: str) -> str:
     """Return the hash of job id → the attempts so far of a job in ``retries`` (msgpack)."""
-    return f"jobq:{{{queue}}}:history"
+    return _key(line, "history")
 
 
-def cancels(queue: str) -> str:
+def cancels(line: str) -> str:
     """Return the hash of job id → where it ran when its cancel was asked for, as in ``index``."""
-    return f"jobq:{{{queue}}}:cancels"
+    return _key(line, "cancels")
 
 
-def lanes(queue: str) -> str:
+def unique(line: str) -> str:
+    """Return the hash of uniqueness key → the job that has it, and for how long."""
+    return _key(line, "unique")
+
+
+def pauses(line: str) -> str:
+    """Return the hash of job function → since when it is paused, by whom; ``*``: all of them."""
+    return _key(line, "pauses")
+
+
+def lanes(line: str) -> str:
     """Return the sorted set of producer lanes: score = when (Redis time, us) it last called."""
-    return f"jobq:{{{queue}}}:lanes"
+    return _key(line, "lanes")
 
 
-def meta(queue: str) -> str:
+def meta(line: str) -> str:
     """Return the hash of counters and settings of a queue."""
-    return f"jobq:{{{queue}}}:meta"
+    return _key(line, "meta")
 
 
-def result(queue: str, job_id: str) -> str:
+def schedules(line: str) -> str:
+    """Return the hash of schedule name → what it is and how it stands (msgpack)."""
+    return _key(line, "schedules")
+
+
+def ticks(line: str) -> str:
+    """Return the sorted set of schedule names: score = Redis time in ms of its next tick."""
+    return _key(line, "ticks")
+
+
+def past_ticks(line: str, schedule: str) -> str:
+    """Return the list of the last ticks of a schedule, the newest first (msgpack)."""
+    return _key(line, f"ticks:{schedule}")
+
+
+def result(line: str, job_id: str) -> str:
     """Return the string with the result of a job; it always has a TTL."""
-    return f"jobq:{{{queue}}}:result:{job_id}"
+    return _key(line, f"result:{job_id}")
 
 
 def of_queue(queue: str) -> tuple[str, ...]:
-    """Return all keys of a queue but its results, which end by themselves."""
-    every = (jobs, retries, dead, due, index, history, cancels, lanes, meta)
-    return tuple(key(queue) for key in every)
+    """Return all keys of a queue but its results and past ticks: their names are in the others."""
+    every = (
+        retries,
+        dead,
+        due,
+        delayed,
+        index,
+        history,
+        cancels,
+        unique,
+        pauses,
+        lanes,
+        meta,
+        schedules,
+        ticks,
+    )
+    return (*map(jobs, lines_of(queue)), *(key(queue) for key in every))
+
+
+def _key(line: str, what: str) -> str:
+    return f"jobq:{{{line.partition(' ')[0]}}}:{what}"
