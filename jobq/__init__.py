@@ -17,6 +17,7 @@ from jobq import errors
 
 # Apps and job functions
 from jobq.client.app import JobQ
+from jobq.client.bound import BoundCall
 from jobq.client.default import default_app
 from jobq.client.function import AsyncJobFunction, JobFunction
 
@@ -29,7 +30,7 @@ from jobq.core.current import current_job
 from jobq.core.job import JobState
 
 # What a job raises to steer itself
-from jobq.errors import Dead, Retry
+from jobq.errors import Dead, JobExpired, Retry, Snooze
 
 # The default app's
 job: Final = default_app.job
@@ -39,13 +40,16 @@ register_type: Final = default_app.register_type
 
 __all__ = [
     "AsyncJobFunction",
+    "BoundCall",
     "Dead",
     "Exponential",
+    "JobExpired",
     "JobFunction",
     "JobHandle",
     "JobQ",
     "JobState",
     "Retry",
+    "Snooze",
     "asend",
     "current_job",
     "default_app",

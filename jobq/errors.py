@@ -10,7 +10,7 @@ Our exception hierarchy::
     │   ├── ArgumentError      the arguments do not fit the job function (a TypeError too)
     │   ├── NotEncodable       a value that cannot travel
     │   ├── CallTooLarge       more bytes than one call may have
-    │   ├── DuplicateJob       the id is taken by a job that still lives
+    │   ├── DuplicateJob       the id, or the uniqueness key, is taken by a job that still lives
     │   └── QueueFull          the queue has as many jobs as the app lets it have
     ├── StoreError             Redis did not do what was asked
     │   ├── StoreUnavailable   unreachable: the operation may or may not have happened
@@ -24,7 +24,9 @@ Our exception hierarchy::
     │   ├── ResultNotReady     it did not finish in time (a TimeoutError too)
     │   ├── ResultUnreadable   it finished, but its result could not be stored or read
     │   ├── JobFailed          it is among the dead letters; has the remote traceback
+    │   │   └── JobExpired     it waited too long, and was not started
     │   └── JobCancelled       it was cancelled
+    ├── ScheduleNotFound       no schedule of that name
     └── CallUnreadable         bytes in a stream that are not a call
         ├── CallTooNew         a call in a newer format than this release knows
         └── CallUntrusted      a call that is not signed as the worker wants it
@@ -42,10 +44,11 @@ What is raised in a sync job that is cancelled while it runs is no Exception, so
 What a job raises to steer itself is not an error, so it stands beside the tree:
 
     Retry                      run me again later
+    Snooze                     not now: start me again at another time
     Dead                       do not run me again: to the dead letters
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 class JobqError(Exception):
@@ -93,16 +96,33 @@ class CallTooLarge(EnqueueError, ValueError):
 class DuplicateJob(EnqueueError):
     """The id is taken by a job that still lives, or whose result is still kept.
 
+    With ``on_conflict="raise"``: a job of the same uniqueness key is there already, or there were
+    as many as ``throttle`` allows.
+
     Attributes:
-        job_id: the id that is taken.
+        job_id: the id that is taken; with a uniqueness key, the id of the job that has it.
+        key: the uniqueness key; empty: it is about an id of the caller's own.
     """
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(
-            f"job {job_id!r} exists already: it is waiting, running, dead, or its result "
-            "is still kept. Choose another job_id, or wait for that one."
-        )
+    def __init__(self, job_id: str, key: str = "", *, throttled: bool = False) -> None:
+        if throttled:
+            said = (
+                f"there were as many jobs of {key!r} as throttle allows; the last one is "
+                f"{job_id}. Call again later."
+            )
+        elif key:
+            said = (
+                f"job {job_id} has the uniqueness key {key!r} already. Wait for it, or use "
+                'on_conflict="existing" or "replace".'
+            )
+        else:
+            said = (
+                f"job {job_id!r} exists already: it is waiting, running, dead, or its result "
+                "is still kept. Choose another job_id, or wait for that one."
+            )
+        super().__init__(said)
         self.job_id = job_id
+        self.key = key
 
 
 class QueueFull(EnqueueError):
@@ -225,6 +245,19 @@ class JobFailed(ResultError):
         self.attempts = attempts
 
 
+class JobExpired(JobFailed):
+    """The job waited longer for its first start than ``expires`` allows, and was not started.
+
+    Attributes:
+        job_id: the id of the job.
+        message: how long it waited, and how long it might have.
+    """
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(job_id, "JobExpired", message, "", 0)
+        self.args = (f"job {job_id} has expired: {message}",)
+
+
 class JobCancelled(ResultError):
     """The job was cancelled before it finished.
 
@@ -235,6 +268,18 @@ class JobCancelled(ResultError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"job {job_id} was cancelled")
         self.job_id = job_id
+
+
+class ScheduleNotFound(JobqError):
+    """There is no schedule of that name.
+
+    Attributes:
+        name: the name that was asked for.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no schedule {name!r}; app.schedules.list() has those there are")
+        self.name = name
 
 
 class CallUnreadable(JobqError, ValueError):
@@ -291,6 +336,25 @@ class Retry(Exception):
         super().__init__(reason)
         self.after = after
         self.reason = reason
+
+
+class Snooze(Exception):
+    """Raise it in a job to be started again later, as if this attempt had not been: it uses none.
+
+    Args:
+        after: seconds, a timedelta or text such as ``"10m"``.
+        until: an aware datetime, instead of ``after``.
+    """
+
+    def __init__(
+        self,
+        after: float | timedelta | str | None = None,
+        *,
+        until: datetime | None = None,
+    ) -> None:
+        super().__init__("asked for another time")
+        self.after = after
+        self.until = until
 
 
 class Dead(Exception):

@@ -9,6 +9,7 @@ import pytest
 from redis import Redis
 
 import jobq
+from jobq.store.moved import ADDED, TIME
 from tests.support import source
 from tests.support.lua import violations
 
@@ -22,6 +23,11 @@ KEY = re.compile(r"\bjobq:(?=[{a-z*])")
 FOREIGN = re.compile(r"\b(actor|broker|horse|kick|morgue|revoke|beat)s?\b", re.IGNORECASE)
 #: A line of a document with this mark may say them: "what Celery calls …".
 MARK = "<!-- foreign words -->"
+
+#: The one form of it.
+TIME_IN_SCRIPTS = f"""\
+local time = {TIME}
+local now = time[1] * 1000 + math.floor(time[2] / 1000)"""
 
 MODULES = pytest.mark.parametrize("path", source.modules(), ids=source.name)
 SCRIPTS = pytest.mark.parametrize("path", source.scripts(), ids=source.name)
@@ -88,6 +94,14 @@ def test_the_header_of_a_script_is_true(path: Path) -> None:
 def test_a_script_builds_no_keys(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert not [line for line in lines if KEY.search(line.partition("--")[0])]
+
+
+@SCRIPTS
+def test_a_script_takes_its_time_where_the_clock_of_tests_can_move_it(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").partition("\n]]\n")[2].splitlines()
+    code = "\n".join(line.partition("--")[0].rstrip() for line in ("", *lines, ""))
+    assert code.count("TIME'") == code.count(f"\n{TIME_IN_SCRIPTS}\n"), TIME_IN_SCRIPTS
+    assert code.count("'XADD'") == len(ADDED.findall(code)), "'XADD', key, '*'"
 
 
 @SCRIPTS

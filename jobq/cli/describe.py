@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from jobq.cli.output import ago, clean, facts, paint, say, utc
+from jobq.cli.pausing import pause_text
 from jobq.cli.shapes import raw, represent
 from jobq.client.rows import CallRow, JobRow, LetterRow, PastAttempt
 from jobq.core.outcome import Failure
@@ -69,6 +70,7 @@ def show_job(job: JobRow, now: datetime) -> None:
         ("worker", job.worker or ""),
         ("enqueued", _when(job.enqueued_at, now)),
         ("due", _when(job.due_at, now)),
+        ("paused", pause_text(job.pause) if job.pause else ""),
         ("signed", _signed(call) if call else ""),
         *(_unread(call) if call else ()),
     ]

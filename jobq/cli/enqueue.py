@@ -8,17 +8,20 @@ from jobq.cli.options import (
     json_array,
     json_object,
     json_option,
+    moment,
     queue_name,
     redis_options,
     redis_text,
 )
 from jobq.cli.output import clean, say
 from jobq.client.options import CallOptions
+from jobq.core.lines import PRIORITIES
 from jobq.errors import OptionError
 
 _EXAMPLE = """\b
 For example:
   jobq enqueue mail.send --args '["ada@example.org"]' --kwargs '{"subject": "Hi"}'
+  jobq enqueue reports.build --delay 5m --priority low
 """
 
 
@@ -41,6 +44,19 @@ For example:
 @click.option(
     "--result-ttl", metavar="DURATION", help="How long the result is kept; 0: not at all."
 )
+@click.option("--delay", metavar="DURATION", help="How long it waits before it may start.")
+@click.option(
+    "--at",
+    metavar="TIME",
+    type=moment,
+    help="When it may start, with its offset from UTC: 2030-01-01T09:00+01:00.",
+)
+@click.option(
+    "--priority",
+    type=click.Choice(PRIORITIES),
+    help="Which jobs of the queue go first.  [default: normal]",
+)
+@click.option("--expires", metavar="DURATION", help="How long it may wait for its start.")
 @json_option
 @redis_options
 def enqueue(

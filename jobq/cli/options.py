@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final, TypeVar
 
 import click
@@ -80,6 +81,25 @@ def duration(text: str) -> float:
         return seconds(text, what="it")
     except OptionError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def moment(text: str) -> datetime:
+    """Read a moment in the form of ISO 8601, with its offset from UTC.
+
+    Raises:
+        click.BadParameter: it is none, or has no offset.
+    """
+    example = "2030-01-01T09:00+01:00, or 2030-01-01T08:00Z for UTC"
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text[:40]!r} is no moment; use {example}") from None
+    if found.tzinfo is None:
+        raise click.BadParameter(
+            f"{text[:40]!r} has no offset from UTC, so it is another moment in other places; "
+            f"use {example}"
+        )
+    return found
 
 
 def json_array(text: str) -> list[object]:

@@ -5,10 +5,11 @@ import click
 from jobq.cli import shapes
 from jobq.cli.opening import open_desk
 from jobq.cli.options import json_option, redis_options
-from jobq.cli.output import clean, say, table
+from jobq.cli.output import clean, paint, say, table
+from jobq.cli.pausing import pause_text
 from jobq.core.duration import show
 
-_NUMBERS = ("READY", "RUNNING", "RETRYING", "DEAD", "OLDEST", "SUCCEEDED")
+_NUMBERS = ("READY", "DELAYED", "RUNNING", "RETRYING", "DEAD", "OLDEST", "SUCCEEDED")
 
 
 @click.command()
@@ -16,7 +17,8 @@ _NUMBERS = ("READY", "RUNNING", "RETRYING", "DEAD", "OLDEST", "SUCCEEDED")
 @redis_options
 def queues(as_json: bool, url: str | None, app: str | None) -> None:
     """Show every queue with its jobs by state, and how long the oldest one waits."""
-    rows = open_desk(url, app).queues()
+    desk = open_desk(url, app)
+    rows = desk.queues()
     if as_json:
         click.echo(shapes.dump([shapes.queue(one) for one in rows]))
         return
@@ -29,6 +31,7 @@ def queues(as_json: bool, url: str | None, app: str | None) -> None:
             (
                 one.name,
                 f"{one.ready:,}",
+                f"{one.delayed:,}",
                 f"{one.running:,}",
                 f"{one.retrying:,}",
                 f"{one.dead:,}",
@@ -40,7 +43,10 @@ def queues(as_json: bool, url: str | None, app: str | None) -> None:
         right=_NUMBERS,
         cuttable=("QUEUE",),
     )
+    now = desk.now() if any(one.pauses for one in rows) else None
     for one in rows:
+        for pause in one.pauses:
+            say(f"{clean(one.name)}: {paint('PAUSED', 'red')} {clean(pause_text(pause, now))}")
         if one.unknown:
             say(
                 f"{clean(one.name)}: {one.unknown:,} of those that are retrying have a name "

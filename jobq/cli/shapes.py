@@ -25,7 +25,15 @@ from types import UnionType
 from typing import Final
 from uuid import UUID
 
-from jobq.client.rows import CallRow, JobRow, LetterRow, PastAttempt, QueueRow, WorkerRow
+from jobq.client.rows import (
+    CallRow,
+    JobRow,
+    LetterRow,
+    PastAttempt,
+    Pause,
+    QueueRow,
+    WorkerRow,
+)
 
 Object = dict[str, object]
 
@@ -108,6 +116,7 @@ def job(row: JobRow) -> Object:
         "worker": row.worker,
         "enqueued_at": instant(row.enqueued_at),
         "due_at": instant(row.due_at),
+        "paused": pause(row.pause) if row.pause else None,
         "failed_at": instant(dead.failed_at) if dead else None,
         "result": plain(result.value) if result else None,
         "result_problem": (result.problem or None) if result else None,
@@ -124,6 +133,7 @@ def queue(row: QueueRow) -> Object:
     return {
         "name": row.name,
         "ready": row.ready,
+        "delayed": row.delayed,
         "running": row.running,
         "retrying": row.retrying,
         "unknown": row.unknown,
@@ -131,6 +141,18 @@ def queue(row: QueueRow) -> Object:
         "oldest_seconds": row.oldest,
         "totals": dict(row.totals),
         "put_back": row.put_back,
+        "paused": [pause(one) for one in row.pauses],
+    }
+
+
+def pause(row: Pause) -> Object:
+    """Return the object of a pause."""
+    return {
+        "job": row.job,
+        "since": instant(row.since),
+        "until": instant(row.until),
+        "by": row.by,
+        "reason": row.reason,
     }
 
 
@@ -144,6 +166,7 @@ def worker(row: WorkerRow) -> Object:
         "app": row.app,
         "version": row.version,
         "queues": list(row.queues),
+        "weights": dict(row.capacity.weights),
         "processes": row.capacity.processes,
         "threads": row.capacity.threads,
         "concurrency": row.capacity.concurrency,

@@ -7,7 +7,8 @@ import click
 from jobq.cli.discovery import find
 from jobq.cli.exits import report
 from jobq.cli.finishing import finishing
-from jobq.cli.options import app_option, byte_size, duration, queue_name
+from jobq.cli.options import app_option, byte_size, duration
+from jobq.cli.weights import WeightedQueue, queues_and_weights, told
 from jobq.core.duration import show
 from jobq.core.lease import check_lease
 from jobq.core.ports import Application
@@ -45,9 +46,10 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
     "--queue",
     "queues",
     multiple=True,
-    type=queue_name,
-    metavar="QUEUE",
-    help="A queue to read; repeat it, the first one goes first. [default: those of the app]",
+    type=WeightedQueue(),
+    metavar="QUEUE[=WEIGHT]",
+    help="A queue to read; repeat it, the first one goes first, or each by its weight, "
+    "from 1 to 1000. [default: those of the app]",
 )
 @click.option(
     "--processes",
@@ -104,7 +106,7 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
 @click.option("-v", "--verbose", is_flag=True, help="Log every start and settings too.")
 def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     app: str | None,
-    queues: tuple[str, ...],
+    queues: tuple[tuple[str, int | None], ...],
     processes: int,
     threads: int,
     concurrency: int,
@@ -122,8 +124,10 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     The app is found by --app, JOBQ_APP, [tool.jobq] app in pyproject.toml, or a jobs.py here.
     """
     configure("json" if log_format == "json" else "text", verbose=verbose)
+    names, weights = queues_and_weights(queues)
     settings = WorkerSettings(
-        queues=tuple(dict.fromkeys(queues)),
+        queues=names,
+        weights=weights,
         processes=processes,
         threads=threads,
         concurrency=concurrency,
@@ -160,7 +164,7 @@ def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
     rows = (
         ("app", f"{hello.app}, {jobs}"),
         ("redis", hello.safe_url),
-        ("queues", ", ".join(hello.queues)),
+        ("queues", told(hello.queues, settings.weights)),
         ("runs", f"{processes}, in each {sync} and {settings.concurrency} async at once"),
         ("lease", show(lease_of(settings, hello))),
         ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),

@@ -11,6 +11,7 @@ from jobq.cli.exits import Code, NothingMatched
 from jobq.cli.opening import open_desk
 from jobq.cli.options import confirm, json_option, redis_options, redis_text, yes_option
 from jobq.cli.output import ago, clean, say, table
+from jobq.cli.weights import told
 from jobq.client.desk import Desk
 from jobq.client.rows import WorkerRow
 from jobq.store.ops.control import DRAIN, STOP, STOP_NOW
@@ -94,7 +95,7 @@ def _show(desk: Desk, *, as_json: bool) -> None:
                 one.name,
                 one.state if _is_alive(one, now) else "silent",
                 f"{one.running:,}",
-                ", ".join(one.queues),
+                _queues(one),
                 _size(one),
                 one.app,
                 str(len(one.jobs)),
@@ -106,6 +107,12 @@ def _show(desk: Desk, *, as_json: bool) -> None:
         right=("RUNNING", "JOBS"),
         cuttable=("APP", "QUEUES", "WORKER"),
     )
+
+
+def _queues(row: WorkerRow) -> str:
+    """Write the queues, in the order in which it reads them or with their weights."""
+    weights = row.capacity.weights
+    return told(row.queues, [weights.get(name, 1) for name in row.queues] if weights else [])
 
 
 def _size(row: WorkerRow) -> str:

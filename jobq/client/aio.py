@@ -1,7 +1,9 @@
 """The asyncio side of a producer; imported when something is awaited for the first time."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from jobq.client.durable import confirm
 from jobq.client.waiting import Waiting
@@ -12,6 +14,9 @@ from jobq.store.aio import AsyncStore
 from jobq.store.connect import Locate
 from jobq.store.ops.inspect import look, result
 from jobq.store.sync import Store
+from jobq.store.wire import Op
+
+T = TypeVar("T")
 
 
 class AsyncSide:
@@ -32,6 +37,10 @@ class AsyncSide:
         In a thread: on the loop's own connection, it would hold up everybody else.
         """
         await asyncio.to_thread(confirm, store, queue, job_ids, wanted)
+
+    async def run_all(self, ops: Sequence[Op[T]]) -> "list[T | BaseException]":
+        """Run ops that are on their way at once, in this order; an answer may be an exception."""
+        return await asyncio.gather(*map(self.store.submit, ops), return_exceptions=True)
 
     async def wait(
         self, queue: str, job_id: str, waiting: Waiting, clock: Clock = SystemClock()

@@ -1,19 +1,21 @@
 """The app: job functions, and the Redis where their calls wait."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from weakref import WeakSet
 
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
 from jobq.client.keyring import Keyring, Keys
-from jobq.client.late import ASKING, load
+from jobq.client.late import ASKING, QUEUE, TIMING, load
 from jobq.client.named import NamedCall
 from jobq.client.naming import job_name, plain_function
-from jobq.client.options import AppOptions, CallOptions, JobOptions
+from jobq.client.options import AppOptions, CallOptions, JobOptions, ScheduleOptions
 from jobq.client.producer import Producer
+from jobq.client.schedules import Schedules
 from jobq.client.sending import Sending
 from jobq.client.shape import Shape, signature_of
 from jobq.core.annotations import rebuilder
@@ -33,17 +35,26 @@ from jobq.core.options import (
     parse_options,
     resolve,
 )
+from jobq.core.placing import DEFAULT_MAX_DELAY, check_max_delay
 from jobq.core.registry import Definition, Registry
 from jobq.core.signing import Signer
 from jobq.store.sync import Store
 
 if TYPE_CHECKING:
+    from jobq.client.queue import Queue
+    from jobq.core.timetable import Rule
     from jobq.store.aio import AsyncStore
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Plain = TypeVar("Plain")
+
+#: Not from where they are checked: those without schedules shall not import that.
+_SCHEDULE_OPTIONS: Final = ScheduleOptions.__optional_keys__
+
+#: The apps that were given no URL: tests bind them to a server of their own.
+unnamed: "WeakSet[JobQ]" = WeakSet()
 
 
 class JobDecorator(Protocol):
@@ -77,13 +88,17 @@ class JobQ:
             JOBQ_ACCEPT_UNSIGNED says, else no.
         max_queue_size: how many jobs a queue may have, in any state and dead letters too, before
             `delay` raises `QueueFull`; None: as many as fit into Redis.
+        max_delay: how far ahead a job may be due, so that a wrong unit is told at the call; a year
+            if not given.
         defaults: options for all its job functions, see `jobq.client.options.AppOptions`.
 
     Attributes:
         name: what banners call the app.
         lease: in seconds.
+        max_delay: in seconds.
         registry: its job functions.
         codec: encodes calls and decodes results, with its registered types.
+        schedules: what makes jobs at certain times: add, list, pause, remove.
 
     Raises:
         ConfigError: the URL has none of these forms, or a signing key cannot be used.
@@ -99,16 +114,26 @@ class JobQ:
         signing_keys: Keys | None = None,
         accept_unsigned: bool | None = None,
         max_queue_size: int | None = None,
+        max_delay: Duration = DEFAULT_MAX_DELAY,
         **defaults: Unpack[AppOptions],
     ) -> None:
         self.name: str = name or "jobq"
         self.lease: float = check_lease(lease, "JobQ(lease=...)")
         self._defaults = parse_options(defaults, where="JobQ()", accepts=APP_OPTIONS)
         keyring = Keyring(signing_keys, accept_unsigned)
-        self._producer = Producer(url, keyring=keyring, most=check_most(max_queue_size))
+        self._producer = Producer(
+            url,
+            keyring=keyring,
+            most=check_most(max_queue_size),
+            max_delay=check_max_delay(max_delay),
+        )
         self.registry: Registry = self._producer.registry
         self.codec: Codec = self._producer.codec
+        self.max_delay: float = self._producer.max_delay
         self._sendings: dict[str, Sending] = {}
+        self.schedules: Schedules = Schedules(self._producer)
+        if url is None:
+            unnamed.add(self)
 
     @overload
     def job(
@@ -138,10 +163,13 @@ class JobQ:
                 function that a worker could find and call.
             ConfigError: the app has another job function of that name.
         """
-        parsed = parse_options(options, where="@job", accepts=DECLARATION_OPTIONS)
+        timing = {option: given for option, given in options.items() if option in _SCHEDULE_OPTIONS}
+        others = {option: given for option, given in options.items() if option not in timing}
+        accepts = DECLARATION_OPTIONS | _SCHEDULE_OPTIONS
+        parsed = parse_options(others, where="@job", accepts=accepts)
         if function is None:
-            return partial(self._define, parsed)
-        return self._define(parsed, function)
+            return partial(self._define, parsed, timing)
+        return self._define(parsed, timing, function)
 
     def send(self, name: str, /, *args: object, **kwargs: object) -> JobHandle[object]:
         """Enqueue a call by the job function's name, which need not be imported here.
@@ -171,7 +199,14 @@ class JobQ:
             OptionError: an option is unknown, or cannot take its value or travel.
         """
         queue = DEFAULT_QUEUE if self._defaults.queue is UNSET else self._defaults.queue
-        sending = Sending(self._producer, "", queue, durability=durability(self._defaults))
+        defaults = self._defaults
+        sending = Sending(
+            self._producer,
+            "",
+            queue,
+            placing=self._producer.place(defaults.placing, "JobQ()"),
+            durability=durability(defaults),
+        )
         return NamedCall(self._sendings, sending, options)
 
     def register_type(
@@ -218,6 +253,14 @@ class JobQ:
         if queue is None:
             queue = cast("str", await load(ASKING).afind_queue(self._producer, job_id))
         return self._handle(job_id, queue)
+
+    def queue(self, name: str) -> "Queue":
+        """Return a queue: to pause, resume, purge, move or drain it.
+
+        Raises:
+            OptionError: no queue can have that name.
+        """
+        return cast("Queue", load(QUEUE).Queue(self._producer, name))
 
     @property
     def signer(self) -> Signer | None:
@@ -289,32 +332,41 @@ class JobQ:
         """Close the connections."""
         await self.aclose()
 
-    def _define(self, options: Options, decorated: object) -> object:
+    def _define(
+        self, options: Options, timing: Mapping[str, object], decorated: object
+    ) -> object:
         function = plain_function(decorated)
         merged = options.over(self._defaults)
         name = job_name(function) if merged.name is UNSET else merged.name
         signature = signature_of(function)
         is_async = iscoroutinefunction(function)
         marks = [] if merged.sensitive is UNSET else marks_of(merged.sensitive, signature)
+        queue = DEFAULT_QUEUE if merged.queue is UNSET else merged.queue
+        placing = self._producer.place(merged.placing, "@job")
+        shape = Shape(name, getattr(function, "__qualname__", ""), signature)
+        rule: Rule | None = None
+        if timing:
+            rule = load(TIMING).declared_rule(name, queue, placing, shape, timing)
         definition = Definition(
             name=name,
             function=function,
-            queue=DEFAULT_QUEUE if merged.queue is UNSET else merged.queue,
+            queue=queue,
             policy=resolve(merged),
             is_async=is_async,
             rebuild=rebuilder(function),
             signature=signature,
             sensitive=tuple(marks),
+            rule=rule,
         )
         self.registry.add(definition)
-        qualname: str = getattr(function, "__qualname__", "")
         sending = Sending(
             self._producer,
             name,
-            definition.queue,
-            Shape(name, qualname, signature),
+            queue,
+            shape,
             {HEADER: marks} if marks else None,
-            durability=durability(merged),
+            placing,
+            durability(merged),
         )
         self._sendings[name] = sending
         kind = AsyncJobFunction if is_async else JobFunction

@@ -8,7 +8,7 @@ Guarantees:
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from heapq import merge
@@ -16,6 +16,7 @@ from itertools import islice
 from time import sleep
 from typing import Final, TypeVar
 
+from jobq.client.finding import find_job
 from jobq.client.rows import (
     JobRow,
     LetterRow,
@@ -25,15 +26,17 @@ from jobq.client.rows import (
     letter_of,
     letter_row,
     moment,
+    pause_row,
     worker_row,
 )
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.codec import Codec
 from jobq.core.history import History
 from jobq.core.job import JobState
+from jobq.core.pauses import pausing
 from jobq.core.signing import Signer, inner
 from jobq.errors import CallTooNew, CallUnreadable, ConfigError
-from jobq.store.ops import control, inspect, manage, upkeep
+from jobq.store.ops import control, inspect, manage, pause, upkeep
 from jobq.store.ops.control import Command
 from jobq.store.ops.inspect import DeadEntry, Seen
 from jobq.store.sync import Store
@@ -49,6 +52,8 @@ _ALL: Final = "+"
 
 #: Seconds between two looks at what was asked for.
 _LOOK_EVERY: Final = 0.1
+
+_WAITING: Final = frozenset((JobState.DELAYED, JobState.READY, JobState.RETRYING))
 
 T = TypeVar("T")
 
@@ -133,7 +138,12 @@ class Desk:
             queue: where it is; None: look into every queue.
         """
         name, seen = self._find(job_id, queue)
-        return job_row(job_id, name, seen, self._codec)
+        row = job_row(job_id, name, seen, self._codec)
+        if row is None or row.state not in _WAITING:
+            return row
+        job = row.call.name if row.call is not None else None
+        found = pausing(self._store.run(pause.read(name)), job or None)
+        return row if found is None else replace(row, pause=pause_row(found))
 
     def cancel(
         self, job_id: str, queue: str | None = None, *, patience: float = 0.0
@@ -150,7 +160,7 @@ class Desk:
             yet, or the state that keeps it from being cancelled; None when there is no such job.
         """
         name, seen = self._find(job_id, queue)
-        if seen.entry:
+        if seen.where:
             run = self._store.run
             running = run(manage.cancel(name, job_id)) == manage.IS_RUNNING
             if running:
@@ -244,6 +254,7 @@ class Desk:
 
     def _queue(self, name: str) -> QueueRow:
         seen = self._store.run(inspect.count(name))
+        pauses = self._store.run(pause.read(name))
         oldest = seen.oldest_ms
         return QueueRow(
             name=name,
@@ -253,20 +264,14 @@ class Desk:
             unknown=seen.unknown,
             dead=seen.dead,
             put_back=seen.put_back,
+            delayed=seen.delayed,
+            pauses=tuple(map(pause_row, pauses)),
             oldest=None if oldest is None else max(0, seen.now_ms - oldest) / 1000,
             totals=seen.totals,
         )
 
     def _find(self, job_id: str, queue: str | None) -> tuple[str, Seen]:
-        """Find the queue of a job: where it lives, else where its result is kept."""
-        best = ("", Seen(None))
-        for name in self._names(queue):
-            seen = self._store.run(inspect.look(name, job_id))
-            if seen.entry:
-                return name, seen
-            if seen.state is not None and best[1].state is None:
-                best = (name, seen)
-        return best
+        return find_job(self._store, job_id, self._names(queue))
 
     def _states(self, names: Collection[str]) -> dict[str, str | None]:
         states = {one.name: one.state for one in self.workers()}
@@ -339,7 +344,7 @@ class Desk:
             self._check(entry.call)
         elif not said.readable:
             raise CallUnreadable(said.failure.message or "its call cannot be read")
-        history = History() if said is None else said.history
+        history = History() if said is None else said.history.afresh()
         call = self._checked(queue, entry, resign=resign)
         return self._store.run(
             manage.revive(queue, entry.job_id, entry.entry, history.encode(), call)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from functools import update_wrapper
 from typing import Final, Generic, ParamSpec, TypeVar, Unpack, cast
 
+from jobq.client.bound import BoundCall
 from jobq.client.handle import JobHandle
 from jobq.client.options import CallOptions
 from jobq.client.returns import Returns
@@ -36,7 +37,9 @@ class JobCall(Generic[P, R]):
             ArgumentError: the arguments do not fit the signature.
             NotEncodable: one of them cannot travel; names it.
             CallTooLarge: they have too many bytes.
-            DuplicateJob: the id of ``options(job_id=...)`` is taken.
+            DuplicateJob: the id of ``options(job_id=...)`` is taken; or, with
+                ``on_conflict="raise"``, a job has the uniqueness key of the call.
+            EnqueueError: a function given as ``unique`` raised, or made what cannot be encoded.
             QueueFull: the queue has as many jobs as ``JobQ(max_queue_size=...)`` says.
             NotConfirmed: the job is in Redis, but not where ``wait_replicas`` or ``fsync`` want it.
             StoreError: Redis refused, or cannot be reached.
@@ -49,7 +52,9 @@ class JobCall(Generic[P, R]):
         """See `delay`."""
         sending = self._sending
         job_id, op = sending.prepare(args, kwargs)
-        sending.check(job_id, await sending.producer.arun(sending.queue, op))
+        answer = await sending.producer.arun(sending.queue, op)
+        if answer != 1:
+            job_id = await sending.alanded(job_id, answer)
         if sending.durability is not None:
             await sending.aconfirm((job_id,))
         return JobHandle(sending.producer, sending.queue, job_id, self._build)
@@ -71,6 +76,8 @@ class JobCall(Generic[P, R]):
             CallTooLarge: a call has too many bytes.
             QueueFull: a round trip would make the queue too large, see `delay`; a note says how
                 many jobs were enqueued before that.
+            DuplicateJob: with ``on_conflict="raise"``, a job has the uniqueness key of a call;
+                those before it were enqueued, those after it were not.
             StoreError: Redis refused, or cannot be reached; a note says how many jobs were
                 enqueued before that.
         """
@@ -79,6 +86,19 @@ class JobCall(Generic[P, R]):
     async def amap(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:
         """See `map`."""
         return self._handles(await self._sending.aenqueue_each(calls))
+
+    def s(self, *args: P.args, **kwargs: P.kwargs) -> BoundCall[R]:
+        """Return the call as a value, checked and encoded: for `Schedules.add`, or for later.
+
+        Args:
+            args: positional arguments of the function.
+            kwargs: keyword arguments of the function.
+
+        Raises:
+            EnqueueError: the arguments do not fit or cannot travel, as `delay`.
+        """
+        encoded = self._sending.encode(args, kwargs)
+        return BoundCall(self._sending, args, kwargs, encoded, self._build)
 
     def options(self, **options: Unpack[CallOptions]) -> "JobCall[P, R]":
         """Return the same function with options for the calls made through it.

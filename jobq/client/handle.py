@@ -64,6 +64,7 @@ class JobHandle(Generic[R]):
         Raises:
             ResultNotReady: it has not ended in time; it goes on.
             JobFailed: it is dead; has the remote traceback.
+            JobExpired: it waited longer than ``expires`` allows, and was not started.
             JobCancelled: it was cancelled.
             JobNotFound: there is no such job.
             ResultUnreadable: it has ended without a result (result_ttl=0), or with one that

@@ -2,7 +2,8 @@
 
 asyncio costs 45 ms and 10 MB, which a producer that never awaits anything shall not pay; asking
 about jobs costs 10 ms, which one that only enqueues shall not; the embedded server costs 8 ms,
-which those who have a Redis shall not.
+which those who have a Redis shall not; neither shall those without schedules
+pay for them, nor those that only enqueue for what is done to queues.
 """
 
 from importlib import import_module
@@ -14,8 +15,21 @@ ASYNC_SIDE: Final = "jobq.client.aio"
 ASKING: Final = "jobq.client.asking"
 DURABLE: Final = "jobq.client.durable"
 EMBEDDED: Final = "jobq.embedded"
+QUEUE: Final = "jobq.client.queue"
+PLANNING: Final = "jobq.client.planning"
+TIMING: Final = "jobq.client.timing"
 
 
 def load(name: str) -> ModuleType:
     """Return one of these modules, imported if it is not yet."""
     return import_module(name)
+
+
+class LateModule:
+    """One of these modules as others see it: imported when something of it is asked for."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> object:
+        return getattr(import_module(self._name), attribute)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+from jobq.client.bound import BoundCall
 from jobq.client.handle import JobHandle
 from jobq.client.sending import Sending
 from jobq.core.options import parse_options
@@ -39,6 +40,11 @@ class NamedCall:
         sending = self._sending(name)
         job_id = await sending.aenqueue(args, kwargs)
         return JobHandle(sending.producer, sending.queue, job_id)
+
+    def s(self, name: str, /, *args: object, **kwargs: object) -> BoundCall[object]:
+        """Return a call by the job function's name as a value. See `JobCall.s`."""
+        sending = self._sending(name)
+        return BoundCall(sending, args, kwargs, sending.encode(args, kwargs), None)
 
     def _sending(self, name: str) -> Sending:
         known = self._known.get(name)

@@ -1,12 +1,14 @@
 """The sending side of an app: its Redis, its codec, and what Redis was told already."""
 
-from collections.abc import Awaitable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from jobq.client.keyring import Keyring
 from jobq.client.late import ASYNC_SIDE, load
 from jobq.client.where import Where
+from jobq.core.clock import Clock, SystemClock
 from jobq.core.codec import Codec
+from jobq.core.placing import DEFAULT_MAX_DELAY, Placing, place
 from jobq.core.registry import Registry
 from jobq.core.signing import Signer
 from jobq.store.address import Address, parse_url
@@ -27,9 +29,11 @@ class Producer:
         url: see `jobq.client.where.Where`.
         keyring: the signing keys.
         most: jobs that a queue may have, in any state; None: as many as fit into Redis.
+        max_delay: seconds from now after which no job may be due.
 
     Attributes:
         most: the same.
+        max_delay: the same.
         special: calls are signed or queues have a limit; or that is not known yet.
         where: where Redis is.
         codec: encodes calls and decodes results.
@@ -38,9 +42,17 @@ class Producer:
     """
 
     def __init__(
-        self, url: str | None, *, keyring: Keyring | None = None, most: int | None = None
+        self,
+        url: str | None,
+        *,
+        keyring: Keyring | None = None,
+        most: int | None = None,
+        max_delay: float = DEFAULT_MAX_DELAY,
+        clock: Clock = SystemClock(),
     ) -> None:
         self.most: int | None = most
+        self.max_delay: float = max_delay
+        self._clock = clock
         self.special: bool = True
         self._keyring = keyring or Keyring(None, None)
         self._signer: Signer | None = None
@@ -68,6 +80,15 @@ class Producer:
             self._aio = cast("AsyncSide", load(ASYNC_SIDE).AsyncSide(self._locate))
         return self._aio
 
+    def place(
+        self, given: Mapping[str, object], where: str, lower: Placing | None = None
+    ) -> Placing | None:
+        """Bring together the options of `jobq.core.placing`. See `jobq.core.placing.place`."""
+        if not given:
+            return lower
+        now = self._clock.time()
+        return place(given, where=where, lower=lower, max_delay=self.max_delay, now=now)
+
     def run(self, queue: str, op: Op[T]) -> T:
         """Run an op that adds to a queue; at its first use, make the queue known before."""
         if queue not in self._registered:
@@ -85,6 +106,13 @@ class Producer:
             return self.aio.store.submit(op)
         return self._arun_first(queue, op)
 
+    async def arun_all(self, queue: str, ops: Sequence[Op[T]]) -> "list[T | BaseException]":
+        """Run ops that add to a queue, all on their way at once. See `AsyncSide.run_all`."""
+        if queue not in self._registered:
+            await self.aio.store.run(register_queue(queue))
+            self._registered.add(queue)
+        return await self.aio.run_all(ops)
+
     async def _arun_first(self, queue: str, op: Op[T]) -> T:
         await self.aio.store.run(register_queue(queue))
         self._registered.add(queue)
@@ -100,6 +128,27 @@ class Producer:
         if self._aio is not None:
             await self._aio.store.close()
         self.close()
+
+    def bind(self, url: str, clock: Clock) -> Callable[[], None]:
+        """Use another Redis for a while, as tests do: nothing reaches the one before meanwhile.
+
+        Args:
+            url: where it is.
+            clock: its time.
+
+        Returns:
+            What ends it.
+        """
+        before = self.where, self.store, self._aio, self._clock
+        self.close()
+        self.where, self.store, self._aio = Where(url), Store(self._locate), None
+        self._clock = clock
+
+        def release() -> None:
+            self.close()
+            self.where, self.store, self._aio, self._clock = before
+
+        return release
 
     def _register(self, queue: str) -> None:
         if queue not in self._registered:

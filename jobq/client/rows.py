@@ -1,7 +1,7 @@
 """What the desk shows: queues, jobs, dead letters and workers as plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -13,6 +13,7 @@ from jobq.core.job import JobState
 from jobq.core.letter import KEPT_OF_GARBAGE, Letter
 from jobq.core.marks import HEADER, Marked
 from jobq.core.outcome import Failure
+from jobq.core.pauses import PauseRecord
 from jobq.core.redact import Redactor, secrets_in, stub
 from jobq.core.result import StoredResult, decode
 from jobq.core.signing import inner, signed_by
@@ -85,6 +86,25 @@ class LetterRow:
     readable: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause:
+    """A pause of a queue, or of one job function in it.
+
+    Attributes:
+        job: the name of the job function; None: the whole queue.
+        since: since when.
+        until: when it ends by itself; None: it does not.
+        by: by whom.
+        reason: why; can be empty.
+    """
+
+    job: str | None
+    since: datetime
+    until: datetime | None
+    by: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class JobRow:
     """One job.
@@ -97,10 +117,11 @@ class JobRow:
         attempt: the attempt that runs, or the last one that ran; 0 before the first.
         worker: the one that runs it.
         enqueued_at: when it was enqueued; None: no longer known.
-        due_at: when it will be retried.
+        due_at: when it will be retried, or is to start if it is delayed.
         history: its attempts that failed, oldest first.
         result: how it ended, where that is kept.
         letter: its dead letter.
+        pause: what keeps it from starting, while it waits; None: nothing is paused.
     """
 
     id: str
@@ -114,6 +135,7 @@ class JobRow:
     history: tuple[PastAttempt, ...]
     result: StoredResult | None
     letter: LetterRow | None
+    pause: Pause | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +150,10 @@ class QueueRow:
         unknown: of these, how many wait for a worker that knows their name.
         dead: dead letters.
         oldest: seconds since the one that is ready for longest was added; None: none is ready.
-        totals: since the queue exists: succeeded, retried, dead, cancelled.
+        totals: since the queue exists: succeeded, retried, dead, cancelled, expired.
         put_back: how often, in this time, a job was put back because its worker does not know it.
+        delayed: waiting until their time has come.
+        pauses: what of it is paused.
     """
 
     name: str
@@ -141,15 +165,30 @@ class QueueRow:
     oldest: float | None
     totals: Mapping[str, int]
     put_back: int = 0
+    delayed: int = 0
+    pauses: tuple[Pause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How much a worker runs at once: processes, and in each of them sync and async jobs."""
+    """How much a worker runs at once: processes, and in each of them sync and async jobs.
+
+    Attributes:
+        weights: by queue, in which proportion its jobs get of that; empty: the first one first.
+        kinds: ``sync``, ``async`` or ``both``: which jobs its app has; empty: it does not tell.
+    """
 
     processes: int
     threads: int
     concurrency: int
+    weights: Mapping[str, int] = field(default_factory=dict)
+    kinds: str = ""
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs it can run at once."""
+        each = {"sync": self.threads, "async": self.concurrency}
+        return self.processes * each.get(self.kinds, self.threads + self.concurrency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +230,17 @@ def moment(ms: int) -> datetime:
         ms: milliseconds since 1970; what no datetime can have becomes the nearest one.
     """
     return datetime.fromtimestamp(min(max(ms, 0), _LAST_MS) / 1000, UTC)
+
+
+def pause_row(record: PauseRecord) -> Pause:
+    """Read a pause."""
+    return Pause(
+        job=record.job,
+        since=moment(record.since_ms),
+        until=None if record.until_ms is None else moment(record.until_ms),
+        by=record.by,
+        reason=record.reason,
+    )
 
 
 def call_row(blob: bytes, codec: Codec) -> CallRow:
@@ -280,6 +330,8 @@ def worker_row(presence: Presence) -> WorkerRow:
             _number(record, "processes"),
             _number(record, "threads"),
             _number(record, "concurrency"),
+            _numbers(record, "weights"),
+            _word(record, "kinds"),
         ),
         running=_number(record, "running"),
         state=_word(record, "state"),
@@ -328,6 +380,14 @@ def _words(record: Mapping[object, object], key: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
         return ()
     return tuple(str(one) for one in cast("Sequence[object]", value))
+
+
+def _numbers(record: Mapping[object, object], key: str) -> Mapping[str, int]:
+    value = record.get(key)
+    if not isinstance(value, dict):
+        return {}
+    found = cast("dict[object, object]", value).items()
+    return {str(name): number for name, number in found if isinstance(number, int)}
 
 
 def _number(record: Mapping[object, object], key: str) -> int:

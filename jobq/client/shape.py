@@ -42,6 +42,11 @@ class Shape:
             frozenset(one.name for one in parameters if _is_needed(one)) - gone for gone in taken
         ]
 
+    @property
+    def layout(self) -> Signature:
+        """The signature."""
+        return self._layout
+
     def check(self, args: Sequence[object], kwargs: Mapping[str, object]) -> None:
         """Check that a function can be called with these arguments.
 

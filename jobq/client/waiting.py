@@ -12,6 +12,7 @@ from jobq.core.letter import Letter
 from jobq.errors import (
     CallUnreadable,
     JobCancelled,
+    JobExpired,
     JobFailed,
     JobNotFound,
     ResultNotReady,
@@ -90,12 +91,15 @@ class Waiting:
 
         Raises:
             JobFailed: the job is dead.
+            JobExpired: it waited too long, and was not started.
             JobCancelled: it was cancelled.
             ResultUnreadable: it succeeded, but there is no value to be had.
         """
         if blob is None:
             return None
         result = stored.decode(blob, self._codec)
+        if result.has_expired:
+            raise JobExpired(self._job_id, result.message)
         if result.state is JobState.DEAD:
             raise JobFailed(
                 self._job_id, result.error, result.message, result.traceback, result.attempts
@@ -144,6 +148,8 @@ class Waiting:
         except CallUnreadable as error:
             return ResultUnreadable(f"job {self._job_id} is dead; its dead letter: {error}")
         failure = known.failure
+        if stored.is_expiry(failure.error, known.attempts):
+            return JobExpired(self._job_id, failure.message)
         return JobFailed(
             self._job_id, failure.error, failure.message, failure.traceback, known.attempts
         )

@@ -120,6 +120,30 @@ def _limit(value: object, *, what: str, none: str) -> float | None:
     return limit
 
 
+def check_expires(value: object) -> float | None:
+    """Check how long a job may wait for its first start, and return it in seconds."""
+    return _limit(value, what="expires", none="as long as it takes")
+
+
+def check_on_expire(value: object) -> bool:
+    """Check what becomes of a job that has expired, and return whether it is dropped."""
+    if not isinstance(value, str) or value not in {"dead", "drop"}:
+        raise OptionError(f'on_expire is {str(value)[:80]!r}; use "dead" or "drop"')
+    return value == "drop"
+
+
+def check_retry_for(value: object) -> float | None:
+    """Check for how long after its first failure a job is retried, and return it in seconds."""
+    return _limit(value, what="retry_for", none="as long as there are retries")
+
+
+def check_drop(value: object) -> bool:
+    """Check what travels of ``on_expire``: 1 where the job is dropped, else 0."""
+    if type(value) is not int or value not in {0, 1}:
+        raise OptionError(f"on_expire is {str(value)[:80]!r}; it travels as 0 or 1")
+    return value == 1
+
+
 def check_max_crashes(value: object) -> int:
     """Check after how many crashes a job is buried."""
     return _count(value, what="max_crashes", least=1, most=MOST_CRASHES)

@@ -41,7 +41,7 @@ from jobq.core.extensions import (
     not_here,
 )
 from jobq.core.hints import shown
-from jobq.core.lowering import Lowering, RegisteredType, refuse, too_large
+from jobq.core.lowering import Lowering, RegisteredType, lowered, place_of, too_large
 from jobq.errors import CallTooNew, CallUnreadable, ConfigError, NotEncodable
 
 __all__ = ["FORMAT", "MAX_CALL_BYTES", "MAX_DEPTH", "Codec", "DecodedCall"]
@@ -188,10 +188,24 @@ class Codec:
         except _SLOW:
             blob = None
         if blob is None:
-            blob = self._pack(_lowered(Lowering(self._by_class, self._pack), value, what))
+            blob = self._pack(lowered(Lowering(self._by_class, self._pack), value, what))
         if len(blob) > MAX_CALL_BYTES:
             raise too_large(what)
         return blob
+
+    def encode_canonical(self, value: object, what: str) -> bytes:
+        """Return one value as bytes that equal values share, whatever the order of their parts.
+
+        Args:
+            value: anything that can travel.
+            what: what it is, for errors.
+
+        Raises:
+            NotEncodable: it cannot travel.
+            CallTooLarge: it has too many bytes.
+        """
+        lowering = Lowering(self._by_class, self._pack, canonical=True)
+        return self._pack(lowered(lowering, value, what))
 
     def decode_value(self, blob: bytes) -> object:
         """Read what `encode_value` wrote.
@@ -260,15 +274,15 @@ class Codec:
         lowering = Lowering(self._by_class, self._pack)
         lowered_args: list[object] = []
         for index, value in enumerate(args):
-            where = partial(_where, name, index, describe)
-            lowered_args.append(_lowered(lowering, value, where))
+            where = partial(place_of, name, index, describe)
+            lowered_args.append(lowered(lowering, value, where))
         lowered_kwargs: dict[str, object] = {}
         for key, value in kwargs.items():
             if not isinstance(key, str):
                 raise NotEncodable(f"{name}(): the name of an argument", type(key).__name__, _NAMES)
-            where = partial(_where, name, key, describe)
-            lowered_kwargs[str(key)] = _lowered(lowering, value, where)
-        plain_headers = _lowered(lowering, dict(headers or {}), f"{name}(): an option")
+            where = partial(place_of, name, key, describe)
+            lowered_kwargs[str(key)] = lowered(lowering, value, where)
+        plain_headers = lowered(lowering, dict(headers or {}), f"{name}(): an option")
         try:
             blob = self._pack(
                 [FORMAT, str(name), lowered_args, lowered_kwargs or None, plain_headers or None]
@@ -367,23 +381,6 @@ def _named(values: object) -> dict[str, object]:
         else:
             return values
     raise CallUnreadable("its keyword arguments or options are of the wrong kind")
-
-
-def _lowered(lowering: Lowering, value: object, where: str | Callable[[], str]) -> object:
-    try:
-        return lowering.lower(value)
-    except Unfit as unfit:
-        path = where if isinstance(where, str) else where()
-        raise refuse(lowering, value, path, unfit) from unfit.__cause__
-
-
-def _where(name: str, key: int | str, describe: _Describe | None) -> str:
-    """Return where an argument stands: ``send_email(to=…): argument 'to'``."""
-    if describe is not None:
-        key = describe(key)
-    if isinstance(key, int):
-        return f"{name}(): argument {key + 1}"
-    return f"{name}({key}=…): argument {key!r}"
 
 
 def _reason(blob: bytes, error: object) -> CallUnreadable:

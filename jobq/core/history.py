@@ -18,6 +18,8 @@ MAX_MESSAGE_CHARS: Final = 2000
 MAX_ERROR_CHARS: Final = 200
 
 _FORMAT: Final = 1
+#: Elements of a history, and of one that a release before snoozes and ``retry_for`` has written.
+_ELEMENTS: Final = (8, 4)
 _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 #: The most bytes of a history: that many attempts at 4 bytes a character.
 MAX_HISTORY_BYTES: Final = (
@@ -54,16 +56,28 @@ class History:
         crashes: attempts whose process died.
         unknown_since_ms: since when no worker knows its name, milliseconds since 1970.
         attempts: the last 20 attempts that failed, oldest first.
+        snoozes: how often it was snoozed.
+        first_failed_ms: when the first attempt failed since it was enqueued, retried by hand or
+            snoozed; milliseconds since 1970. What ``retry_for`` counts from.
+        snoozed_ms: when it was snoozed, if no attempt has failed since.
+        retries: how many attempts may follow the first one, as of the last one that failed.
     """
 
     crashes: int = 0
     unknown_since_ms: int | None = None
     attempts: tuple[AttemptRecord, ...] = ()
+    snoozes: int = 0
+    first_failed_ms: int | None = None
+    snoozed_ms: int | None = None
+    retries: int | None = None
 
-    def add(self, record: AttemptRecord) -> "History":
+    def add(self, record: AttemptRecord, retries: int | None = None) -> "History":
         """Return the history with one more attempt; a crash is counted too.
 
         Texts that are too long are cut: tracebacks at the front, the others at the end.
+
+        Args:
+            retries: how many attempts may follow the first one.
         """
         cut = replace(
             record,
@@ -75,7 +89,30 @@ class History:
             self,
             crashes=self.crashes + (record.kind == "crashed"),
             attempts=(*self.attempts, cut)[-MAX_ATTEMPTS:],
+            first_failed_ms=cut.at_ms if self.first_failed_ms is None else self.first_failed_ms,
+            snoozed_ms=None,
+            retries=retries,
         )
+
+    def snoozed(self, at_ms: int) -> "History":
+        """Return the history with one more snooze: it went as it should, so no attempt has failed.
+
+        Args:
+            at_ms: milliseconds since 1970.
+        """
+        return replace(self, snoozes=self.snoozes + 1, first_failed_ms=None, snoozed_ms=at_ms)
+
+    def afresh(self) -> "History":
+        """Return the history of a job that starts afresh: what came before limits it no more."""
+        return replace(self, first_failed_ms=None, snoozed_ms=None)
+
+    def started_since(self, ms: int) -> bool:
+        """Tell whether an attempt was started since a moment, as far as is known here.
+
+        Args:
+            ms: milliseconds since 1970.
+        """
+        return (self.snoozed_ms or 0) >= ms or any(one.at_ms >= ms for one in self.attempts)
 
     def unknown_since(self, at_ms: int | None) -> "History":
         """Return the history with the moment since which no worker knows the job's name.
@@ -91,7 +128,17 @@ class History:
             [one.attempt, one.at_ms, one.kind, one.error, one.message, one.traceback]
             for one in self.attempts
         ]
-        return bytes(msgpack.packb([_FORMAT, self.crashes, self.unknown_since_ms, attempts]))
+        row = [
+            _FORMAT,
+            self.crashes,
+            self.unknown_since_ms,
+            attempts,
+            self.snoozes,
+            self.first_failed_ms,
+            self.snoozed_ms,
+            self.retries,
+        ]
+        return bytes(msgpack.packb(row))
 
     @staticmethod
     def decode(blob: bytes) -> "History":
@@ -111,11 +158,31 @@ class History:
         except Exception as error:  # noqa: BLE001  whatever msgpack makes of garbage
             raise CallUnreadable(f"not a history: {error}") from None
         match data:
-            case [int(), int(crashes), None | int() as unknown, list(attempts)] if (
-                data[0] == _FORMAT and crashes >= 0
+            case [int(form), int(crashes), None | int() as unknown, list(attempts), *rest] if (
+                form == _FORMAT and crashes >= 0 and len(rest) + 4 in _ELEMENTS
             ):
-                return History(crashes, unknown, tuple(map(_record, attempts)))
+                return _with_rest(History(crashes, unknown, tuple(map(_record, attempts))), rest)
         raise CallUnreadable("not a history")
+
+
+def _with_rest(history: History, rest: Sequence[object]) -> History:
+    match rest:
+        case []:
+            return history
+        case [
+            int(snoozes),
+            None | int() as failed,
+            None | int() as snoozed,
+            None | int() as retries,
+        ] if snoozes >= 0:
+            return replace(
+                history,
+                snoozes=snoozes,
+                first_failed_ms=failed,
+                snoozed_ms=snoozed,
+                retries=retries,
+            )
+    raise CallUnreadable("not a history")
 
 
 def _record(data: Sequence[object]) -> AttemptRecord:

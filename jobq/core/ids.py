@@ -52,6 +52,11 @@ def make_job_id() -> str:
     return _time_part(int(_CLOCK.time() * 1000)) + random
 
 
+def is_made_id(text: str) -> bool:
+    """Tell whether an id is like those of `make_job_id`: then it is of one job only."""
+    return len(text) == 26 and all(char in ALPHABET for char in text)
+
+
 def check_job_id(text: object) -> str:
     """Check an id that a caller chose.
 

@@ -14,6 +14,9 @@ FORMAT: Final = 1
 #: Bytes that are kept of an entry that is not a call: enough to see what it was.
 KEPT_OF_GARBAGE: Final = 2048
 
+#: The reason of a job that waited too long, and was not started.
+EXPIRED: Final = "expired"
+
 #: The reason of a letter whose call cannot be read, so that it cannot be retried.
 UNREADABLE: Final = "unreadable"
 
@@ -37,6 +40,11 @@ class Letter:
     enqueued_ms: int
     history: History
     readable: bool = True
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether the job waited too long, and was not started."""
+        return self.reason == EXPIRED and not self.attempts
 
     def encode(self) -> bytes:
         """Return the letter as bytes."""

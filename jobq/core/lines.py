@@ -18,6 +18,11 @@ PRIORITIES: Final[tuple[Priority, ...]] = (HIGH, NORMAL, LOW)
 #: What stands before an entry of each line in the index.
 LETTERS: Final = {HIGH: "h", NORMAL: "j", LOW: "l"}
 
+#: What stands there before an entry of the retries, which the lines of a queue share.
+RETRIED: Final = "r"
+
+_PRIORITIES: Final = {letter: priority for priority, letter in LETTERS.items()}
+
 
 def line_of(queue: str, priority: Priority = NORMAL) -> str:
     """Return the line of a queue for a priority."""
@@ -32,6 +37,12 @@ def queue_of(line: str) -> str:
 def letter_of(line: str) -> str:
     """Return what stands before an entry of a line in the index."""
     return LETTERS[line.partition(" ")[2] or NORMAL]
+
+
+def line_at(queue: str, letter: str) -> str:
+    """Return the line that a letter stands for; for `RETRIED` the queue itself."""
+    priority = _PRIORITIES.get(letter, NORMAL)
+    return queue if priority == NORMAL else f"{queue} {priority}"
 
 
 def lines_of(queue: str) -> tuple[str, ...]:

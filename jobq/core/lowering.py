@@ -61,13 +61,19 @@ class Lowering:
     Args:
         types: the registered types, by class.
         pack: packs what is lowered, for extensions that contain values.
+        canonical: bring dicts and sets into an order that does not depend on how they were made.
     """
 
-    __slots__ = ("_left", "_pack", "_types")
+    __slots__ = ("_canonical", "_left", "_pack", "_types")
 
     def __init__(
-        self, types: Mapping[type, RegisteredType], pack: Callable[[object], bytes]
+        self,
+        types: Mapping[type, RegisteredType],
+        pack: Callable[[object], bytes],
+        *,
+        canonical: bool = False,
     ) -> None:
+        self._canonical = canonical
         self._types = types
         self._pack = pack
         self._left = MAX_CALL_BYTES  # each value takes at least a byte
@@ -179,6 +185,8 @@ class Lowering:
         if depth >= MAX_DEPTH:
             raise TooDeep
         lowered = [self.lower(item, depth + 1, key=key) for item in items]
+        if self._canonical and code != TUPLE:
+            lowered.sort(key=self._pack)
         return ExtType(code, self._pack(lowered))
 
     def _mapping(self, value: Mapping[object, object], depth: int) -> object:
@@ -188,6 +196,8 @@ class Lowering:
         }
         if len(lowered) != len(value):
             raise Unfit("Two of its keys become the same.")
+        if self._canonical:
+            return dict(sorted(lowered.items(), key=lambda pair: self._pack(pair[0])))
         return lowered
 
     def _registered(self, cls: type) -> RegisteredType | None:
@@ -270,6 +280,34 @@ def refuse(lowering: Lowering, value: object, path: str, unfit: Unfit) -> NotEnc
     """
     where, culprit, reason = lowering.culprit(value, path) or (path, value, unfit)
     return NotEncodable(where, type_name(culprit), str(reason))
+
+
+def lowered(lowering: Lowering, value: object, where: str | Callable[[], str]) -> object:
+    """Lower a value, or raise the error for what in it cannot travel.
+
+    Args:
+        lowering: does it.
+        value: anything.
+        where: where it stands, such as ``the result``; or what makes that, where it is needed.
+
+    Raises:
+        NotEncodable: it cannot travel.
+        CallTooLarge: it has too many bytes.
+    """
+    try:
+        return lowering.lower(value)
+    except Unfit as unfit:
+        path = where if isinstance(where, str) else where()
+        raise refuse(lowering, value, path, unfit) from unfit.__cause__
+
+
+def place_of(name: str, key: int | str, describe: Callable[[int | str], str] | None) -> str:
+    """Return where an argument stands: ``send_email(to=…): argument 'to'``."""
+    if describe is not None:
+        key = describe(key)
+    if isinstance(key, int):
+        return f"{name}(): argument {key + 1}"
+    return f"{name}({key}=…): argument {key!r}"
 
 
 def _record(value: object) -> object:

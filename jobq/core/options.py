@@ -10,36 +10,46 @@ b     backoff       see `jobq.core.backoff.to_wire`
 t     timeout       seconds, or nil for none
 h     hard_timeout  seconds, or nil for the default
 k     result_ttl    seconds (how long the result is kept)
+e     expires       seconds, or nil for never
+o     on_expire     1: drop, 0: dead
+f     retry_for     seconds, or nil for no limit
 s     sensitive     see `jobq.core.marks`
 ====  ============  ==================================================
 
-The queue and the id of a job are not headers: they say where the call is kept. Exception
-classes and functions cannot travel, so they are given to ``@job`` only; so is ``max_crashes``.
+The queue, the id of a job and what `jobq.core.placing` knows are not headers: they say where the
+call is kept, and until when. Exception classes and functions cannot travel, so they are given to
+``@job`` only; so is ``max_crashes``.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Final
 
 from jobq.core.backoff import Backoff, Exponential, from_wire, parse_backoff, to_wire
 from jobq.core.checks import (
+    MAX_RETRIES,
     Durability,
     ExceptionTypes,
+    check_drop,
+    check_expires,
     check_fsync,
     check_hard_timeout,
     check_max_crashes,
     check_name,
     check_no_retry_on,
+    check_on_expire,
     check_queue,
     check_result_ttl,
     check_retries,
+    check_retry_for,
     check_retry_on,
     check_sensitive,
     check_timeout,
     check_wait_replicas,
 )
-from jobq.core.ids import check_job_id
+from jobq.core.placing import CHECKS as PLACING_CHECKS
+from jobq.core.placing import ONCE, SAME
 from jobq.errors import CallUnreadable, OptionError
 
 DEFAULT_QUEUE: Final = "default"
@@ -54,15 +64,16 @@ DEFAULT_MAX_CRASHES: Final = 3
 #: What ``@job`` takes: everything but the id of one call.
 DECLARATION_OPTIONS: Final = frozenset((
     "name", "queue", "retries", "backoff", "retry_on", "no_retry_on", "timeout", "hard_timeout",
-    "max_crashes", "result_ttl", "sensitive", "wait_replicas", "fsync",
+    "max_crashes", "result_ttl", "sensitive", "wait_replicas", "fsync", "expires", "on_expire",
+    "retry_for", "priority", *SAME,
 ))  # fmt: skip
 #: What one call takes: only what can travel with it, or is over when it has been sent.
 CALL_OPTIONS: Final = frozenset((
-    "queue", "retries", "backoff", "timeout", "hard_timeout", "result_ttl", "job_id",
-    "wait_replicas", "fsync",
+    "queue", "retries", "backoff", "timeout", "hard_timeout", "result_ttl", "wait_replicas",
+    "fsync", "expires", "on_expire", "retry_for", "priority", *SAME, *ONCE,
 ))  # fmt: skip
 #: What an app takes as defaults for all its job functions.
-APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name", "sensitive"}
+APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name", "sensitive"} - SAME
 
 
 class Unset(Enum):
@@ -90,6 +101,9 @@ class PolicyOptions:
         hard_timeout: seconds after which its process is killed.
         max_crashes: crashes after which it is buried.
         result_ttl: seconds that the result is kept; 0: no result.
+        expires: seconds that the job may wait for its first start; None: as long as it takes.
+        drop_expired: one that has expired leaves no dead letter.
+        retry_for: seconds after its first failure in which retries may start; None: no limit.
     """
 
     retries: int | Unset = UNSET
@@ -100,6 +114,9 @@ class PolicyOptions:
     hard_timeout: float | Unset | None = UNSET
     max_crashes: int | Unset = UNSET
     result_ttl: float | Unset = UNSET
+    expires: float | Unset | None = UNSET
+    drop_expired: bool | Unset = UNSET
+    retry_for: float | Unset | None = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +126,7 @@ class Options(PolicyOptions):
     Attributes:
         name: the name of the job function.
         queue: where its jobs wait.
-        job_id: the id of the job; for a single call only.
+        placing: those of `jobq.core.placing`, by name.
         sensitive: the names of parameters that no view and no error text shall show.
         wait_replicas: how many replicas must have a call before it counts as enqueued.
         fsync: it must be on disk too.
@@ -117,14 +134,15 @@ class Options(PolicyOptions):
 
     name: str | Unset = UNSET
     queue: str | Unset = UNSET
-    job_id: str | Unset = UNSET
+    placing: Mapping[str, object] = field(default_factory=dict)
     sensitive: tuple[str, ...] | Unset = UNSET
     wait_replicas: int | Unset = UNSET
     fsync: bool | Unset = UNSET
 
     def over(self, lower: "Options") -> "Options":
         """Return these options, with the gaps filled from others."""
-        return replace(lower, **_given(self))  # type: ignore[arg-type]
+        placing = {**lower.placing, **self.placing}
+        return replace(lower, **{**_given(self), "placing": placing})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +159,9 @@ class Policy:
             timeout and of the worker's grace; where there is no timeout either, never.
         max_crashes: crashes of its process after which the job is buried.
         result_ttl: seconds that the result is kept; 0: no result.
+        expires: seconds that the job may wait for its first start; None: as long as it takes.
+        drop_expired: one that has expired leaves no dead letter.
+        retry_for: seconds after its first failure in which retries may start; None: no limit.
     """
 
     retries: int = DEFAULT_RETRIES
@@ -151,6 +172,9 @@ class Policy:
     hard_timeout: float | None = None
     max_crashes: int = DEFAULT_MAX_CRASHES
     result_ttl: float = DEFAULT_RESULT_TTL
+    expires: float | None = None
+    drop_expired: bool = False
+    retry_for: float | None = None
 
     def kill_after(self, grace: float) -> float | None:
         """Return the seconds after which the process of an attempt is killed; None: never.
@@ -188,12 +212,17 @@ def parse_options(
             checked[option] = _CHECKS[option](value)
         except OptionError as error:
             raise OptionError(f"{where}: {error}") from None
+    checked["placing"] = {one: checked.pop(one) for one in PLACING_CHECKS if one in checked}
+    if "on_expire" in checked:
+        checked["drop_expired"] = checked.pop("on_expire")
+    if checked.get("retry_for") is not None:  # it stands for the count, where none is given with it
+        checked.setdefault("retries", MAX_RETRIES)
     return Options(**checked)  # type: ignore[arg-type]
 
 
 def resolve(options: Options) -> Policy:
     """Return the policy that options come to, once the defaults have filled the gaps."""
-    named = {field.name for field in fields(PolicyOptions)}
+    named = {one.name for one in fields(PolicyOptions)}
     given = {option: value for option, value in _given(options).items() if option in named}
     return Policy(**given)  # type: ignore[arg-type]
 
@@ -232,6 +261,12 @@ def to_headers(options: Options) -> dict[str, object]:
         headers["h"] = options.hard_timeout
     if options.result_ttl is not UNSET:
         headers["k"] = options.result_ttl
+    if options.expires is not UNSET:
+        headers["e"] = options.expires
+    if options.drop_expired is not UNSET:
+        headers["o"] = int(options.drop_expired)
+    if options.retry_for is not UNSET:
+        headers["f"] = options.retry_for
     return headers
 
 
@@ -256,14 +291,15 @@ def policy_with(policy: Policy, headers: Mapping[str, object]) -> Policy:
 
 
 def _given(options: Options) -> dict[str, object]:
-    pairs = ((field.name, getattr(options, field.name)) for field in fields(Options))
+    pairs = ((one.name, getattr(options, one.name)) for one in fields(Options))
     return {option: value for option, value in pairs if value is not UNSET}
 
 
 def _not_accepted(option: object, accepts: frozenset[str]) -> str:
     known = ", ".join(sorted(accepts))
-    if option == "job_id":
-        return "option 'job_id' belongs to a single call: function.options(job_id=...).delay(...)"
+    if option in ONCE:
+        fix = f"function.options({option}=...).delay(...)"
+        return f"option {option!r} belongs to a single call: {fix}"
     if option in _CHECKS:
         return f"option {option!r} cannot be set here; give it to @job. Options here: {known}."
     from difflib import get_close_matches  # noqa: PLC0415  only for a message
@@ -284,7 +320,10 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "hard_timeout": check_hard_timeout,
     "max_crashes": check_max_crashes,
     "result_ttl": check_result_ttl,
-    "job_id": check_job_id,
+    "expires": check_expires,
+    "on_expire": check_on_expire,
+    "retry_for": check_retry_for,
+    **PLACING_CHECKS,
     "sensitive": check_sensitive,
     "wait_replicas": check_wait_replicas,
     "fsync": check_fsync,
@@ -295,4 +334,7 @@ _HEADERS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
     "t": ("timeout", check_timeout),
     "h": ("hard_timeout", check_hard_timeout),
     "k": ("result_ttl", check_result_ttl),
+    "e": ("expires", check_expires),
+    "o": ("drop_expired", check_drop),
+    "f": ("retry_for", check_retry_for),
 }

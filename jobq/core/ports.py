@@ -31,6 +31,11 @@ class Application(Protocol):
         ...
 
     @property
+    def max_delay(self) -> float:
+        """Seconds that a job may be put off at most, by whom it is enqueued or by itself."""
+        ...
+
+    @property
     def signer(self) -> Signer | None:
         """What signs and checks calls; None: nothing is signed.
 

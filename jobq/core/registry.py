@@ -4,10 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import Signature, unwrap
 from types import CodeType
+from typing import TYPE_CHECKING
 
 from jobq.core.annotations import Function, Rebuild
 from jobq.core.options import Policy
 from jobq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from jobq.core.timetable import Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Definition:
         rebuild: makes its arguments what their annotations say; None: nothing to do.
         signature: of the function.
         sensitive: which of its arguments are, see `jobq.core.marks`; empty: none.
+        rule: the schedule that it was declared with; None: it has none.
     """
 
     name: str
@@ -33,17 +38,22 @@ class Definition:
     rebuild: Rebuild | None
     signature: Signature
     sensitive: tuple[object, ...] = ()
+    rule: "Rule | None" = None
 
 
 class Registry:
     """The job functions of one app."""
 
-    __slots__ = ("_by_name", "get")
+    __slots__ = ("_by_name", "_plain", "get", "get_plain")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Definition] = {}
-        #: Returns the job function of a name, or None. The dict's own: it is called for every job.
+        self._plain: dict[str, Definition] = {}
+        #: Returns the job function of a name, or None.
         self.get: Callable[[str], Definition | None] = self._by_name.get
+        #: The same, but None too for those whose jobs must be looked at before they start, because
+        #: they can expire. The dict's own: it is called for every job, and costs no other one more.
+        self.get_plain: Callable[[str], Definition | None] = self._plain.get
 
     def add(self, definition: Definition) -> None:
         """Register a job function; the same one again, after a reload, replaces the old.
@@ -59,6 +69,9 @@ class Registry:
                 "Give one of them another name with @job(name=...)."
             )
         self._by_name[definition.name] = definition
+        self._plain.pop(definition.name, None)
+        if definition.policy.expires is None:
+            self._plain[definition.name] = definition
 
     def names(self) -> list[str]:
         """Return all names, sorted."""

@@ -1,8 +1,9 @@
 """The result of a job as it is kept: how it ended, and the value or the failure.
 
-Wire format: msgpack array ``[1, state, value]``, where the state is ``succeeded``, ``dead`` or
-``cancelled``. The value of a success stands there as the codec wrote it; that of a dead job is
-``[error, message, traceback, attempts]``.
+Wire format: msgpack array ``[1, state, value]``, where the state is ``succeeded``, ``dead``,
+``cancelled`` or ``expired``. The value of a success stands there as the codec wrote it; that of a
+dead job is ``[error, message, traceback, attempts]``, that of one that expired and was dropped
+says how long it waited.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,17 @@ from jobq.errors import CallUnreadable, ResultUnreadable
 FORMAT: Final = 1
 
 _ENDED: Final = frozenset(
-    (JobState.SUCCEEDED.value, JobState.DEAD.value, JobState.CANCELLED.value, "unreadable")
+    (
+        JobState.SUCCEEDED.value,
+        JobState.DEAD.value,
+        JobState.CANCELLED.value,
+        JobState.EXPIRED.value,
+        "unreadable",
+    )
 )
+
+#: The error of a job that was not started because it had waited too long.
+EXPIRED_ERROR: Final = "JobExpired"
 
 
 def _head(state: str) -> bytes:
@@ -29,6 +39,7 @@ def _head(state: str) -> bytes:
 SUCCEEDED_HEAD: Final = _head(JobState.SUCCEEDED.value)
 _DEAD_HEAD: Final = _head(JobState.DEAD.value)
 _UNREADABLE_HEAD: Final = _head("unreadable")
+_EXPIRED_HEAD: Final = _head(JobState.EXPIRED.value)
 
 #: The word for those who wait for a job that was cancelled.
 CANCELLED: Final = _head(JobState.CANCELLED.value) + b"\xc0"
@@ -39,13 +50,15 @@ class StoredResult:
     """How a job ended.
 
     Attributes:
-        state: succeeded, dead or cancelled.
+        state: succeeded, dead, cancelled or expired.
         value: what the job function returned.
         error: the exception's qualified name, when it is dead.
         message: what it said.
         traceback: where it was raised.
         attempts: how often the job was started.
         problem: why the value of a success could not be stored; empty: it was.
+
+    One that has expired is dead or expired, see `has_expired`.
     """
 
     state: JobState
@@ -56,10 +69,28 @@ class StoredResult:
     attempts: int = 0
     problem: str = ""
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether it was never started, because it had waited too long."""
+        return self.state is JobState.EXPIRED or is_expiry(self.error, self.attempts)
+
+
+def is_expiry(error: str, attempts: int) -> bool:
+    """Tell whether what a dead job says means that it waited too long and was not started.
+
+    A job that was started can have the same error: that of another one, which it waited for.
+    """
+    return error == EXPIRED_ERROR and not attempts
+
 
 def dead(error: str, message: str, traceback: str, attempts: int) -> bytes:
     """Return the result of a job that went to the dead letters."""
     return _DEAD_HEAD + bytes(msgpack.packb([error, message, traceback, attempts]))
+
+
+def expired(message: str) -> bytes:
+    """Return the result of a job that has expired and was dropped."""
+    return _EXPIRED_HEAD + bytes(msgpack.packb(message))
 
 
 def unreadable(problem: str) -> bytes:
@@ -83,6 +114,8 @@ def decode(blob: bytes, codec: Codec) -> StoredResult:
             return StoredResult(JobState.SUCCEEDED, problem=value)
         case JobState.DEAD.value, [str(error), str(message), str(traceback), int(attempts)]:
             return StoredResult(JobState.DEAD, None, error, message, traceback, attempts)
+        case JobState.EXPIRED.value, str():
+            return StoredResult(JobState.EXPIRED, None, EXPIRED_ERROR, value)
         case JobState.SUCCEEDED.value | JobState.CANCELLED.value, _:
             return StoredResult(JobState(state), value)
     raise ResultUnreadable("the result cannot be read: it is of another kind")

@@ -37,6 +37,9 @@ _WIDTHS: Final = {b"\xc4": 1, b"\xc5": 2, b"\xc6": 4}
 #: The most bytes of an envelope around a call.
 _MOST_AROUND: Final = 4 * MOST_KEY_ID + 64
 
+#: What stands, before its name, for the id of the job where the call of a schedule is signed.
+SCHEDULE: Final = "schedule:"
+
 #: Why a call was not run, as dead letters say it.
 NOT_SIGNED: Final = "not signed"
 BAD_SIGNATURE: Final = "bad signature"
@@ -56,7 +59,7 @@ class Signer:
         accept_unsigned: see above.
     """
 
-    __slots__ = ("_keys", "_mac", "_same", "_sign_head", "accept_unsigned")
+    __slots__ = ("_keys", "_mac", "_same", "_secrets", "_sign_head", "accept_unsigned")
 
     def __init__(self, keys: Mapping[str, bytes], *, accept_unsigned: bool = False) -> None:
         import hmac  # noqa: PLC0415  3 ms, for OpenSSL, which only those who sign shall pay
@@ -66,6 +69,7 @@ class Signer:
         self._keys: dict[str, hmac.HMAC] = {
             name: hmac.new(key, _WORD, "sha256") for name, key in keys.items()
         }
+        self._secrets = dict(keys)
         first = next(iter(keys))
         self._mac: hmac.HMAC = self._keys[first]
         self._sign_head: bytes = _HEAD + bytes(msgpack.packb(first)) + _MAC_HEAD
@@ -75,6 +79,10 @@ class Signer:
     def key_ids(self) -> tuple[str, ...]:
         """The ids of the keys, the one that signs first."""
         return tuple(self._keys)
+
+    def secrets(self) -> dict[str, bytes]:
+        """Return id and secret of each key: for the pipe from a worker to its supervisor alone."""
+        return dict(self._secrets)
 
     def sign(self, queue: str, job_id: str, call: bytes) -> bytes:
         """Return a call, signed for one job of one queue."""

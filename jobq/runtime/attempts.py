@@ -5,18 +5,30 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from jobq.core import result
-from jobq.core.clock import Clock
 from jobq.core.codec import Codec
+from jobq.core.duration import MAX_SECONDS, show
 from jobq.core.history import AttemptRecord, History, Kind
-from jobq.core.letter import KEPT_OF_GARBAGE, UNREADABLE, Letter
+from jobq.core.letter import EXPIRED, KEPT_OF_GARBAGE, UNREADABLE, Letter
+from jobq.core.lines import queue_of
 from jobq.core.options import policy_with
-from jobq.core.outcome import Buried, Failure, Retrying, decide
+from jobq.core.outcome import (
+    TIME_OVER,
+    Buried,
+    Failure,
+    Retrying,
+    Snoozed,
+    When,
+    decide,
+    is_over,
+)
+from jobq.core.pauses import Stopped
 from jobq.core.redact import Redactor, secrets_in, stub
 from jobq.core.registry import Registry
 from jobq.core.signing import inner, without_keys
 from jobq.errors import CallTooNew, CallUnreadable, JobInterrupted
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.describe import describe, is_job_id, kind_of, one_line, redacted, text
+from jobq.runtime.paused import set_aside
 from jobq.store.ops import fetch, settle
 from jobq.store.ops.settle import Attempt, Done
 from jobq.store.wire import Op
@@ -45,7 +57,9 @@ class Attempts:
     Args:
         registry: the job functions that may run.
         consumer: this worker, as Redis knows it.
+        now_ms: Redis time, milliseconds since 1970: the one clock that jobs are judged by.
         rng: for the jitter of the backoff.
+        max_delay: seconds that a job may put itself off.
     """
 
     def __init__(
@@ -54,17 +68,25 @@ class Attempts:
         codec: Codec,
         *,
         consumer: str,
-        clock: Clock,
+        now_ms: Callable[[], float],
         rng: Callable[[], float],
+        max_delay: float = MAX_SECONDS,
     ) -> None:
         self._registry = registry
         self._codec = codec
         self._consumer = consumer
-        self._clock = clock
+        self._now_ms = now_ms
         self._rng = rng
+        self._max_delay = max_delay
         self._decode = codec.unpack_call
         self._encode = codec.encode_value
-        self._get = registry.get
+        self._get = registry.get_plain
+        self._stopped = Stopped()
+
+    def heed(self, stopped: Stopped) -> None:
+        """Start none of what is paused, from the next job on that is read; from any thread."""
+        self._stopped = stopped
+        self._get = stopped.getter(self._registry.get_plain)
 
     def read(self, item: Item) -> Delivery | Op[bool]:
         """Make a delivery of an item, or the op that puts away what cannot run here."""
@@ -81,7 +103,7 @@ class Attempts:
             return self._bury_garbage(item, str(error))
         definition = self._get(name)
         if definition is None:
-            return self._put_back(delivery, self._unknown(name))
+            return self._special(delivery, name, headers)
         delivery.definition = definition
         delivery.policy = definition.policy
         if headers or item[3]:
@@ -133,12 +155,15 @@ class Attempts:
             return self.cancelled(delivery)
         redactor = self._redactor(delivery)
         failure = describe(error, redactor)
-        outcome = decide(delivery.policy, delivery.attempt, error, failure, self._rng)
+        past = self._history(delivery)
+        when = When(self._now_ms(), past.first_failed_ms, self._max_delay)
+        outcome = decide(delivery.policy, delivery.attempt, error, failure, self._rng, when)
+        if isinstance(outcome, Snoozed):
+            return self._snooze(delivery, outcome, past)
         if redactor is not None:  # it can hold words of the exception too
             outcome = redacted(outcome, redactor)
-        history = self._history(delivery).add(
-            self._record(delivery.attempt, kind_of(error), outcome.error)
-        )
+        record = self._record(delivery.attempt, kind_of(error), outcome.error)
+        history = past.add(record, delivery.policy.retries)
         if isinstance(outcome, Retrying):
             log.warning(
                 "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
@@ -175,8 +200,21 @@ class Attempts:
             history=history,
         )
 
+    def _special(
+        self, delivery: Delivery, name: str, headers: Mapping[str, object]
+    ) -> Delivery | Op[bool]:
+        """Look at a job that is not a plain one: it is paused, it can expire, or it is unknown."""
+        definition = self._registry.get(name)
+        if self._stopped.holds(delivery.queue, name):
+            return set_aside(self._attempt(delivery), delivery, name, definition, self._stopped)
+        if definition is None:
+            return self._put_back(delivery, self._unknown(name))
+        delivery.definition = definition
+        delivery.policy = definition.policy
+        return self._prepare(delivery, headers)
+
     def _prepare(self, delivery: Delivery, headers: Mapping[str, object]) -> Delivery | Op[bool]:
-        """Apply what only some calls have: options of their own, attempts before this one."""
+        """Apply what only some have: options of the call, attempts before this one, time limits."""
         if headers:
             try:
                 delivery.policy = policy_with(delivery.policy, headers)
@@ -184,7 +222,44 @@ class Attempts:
                 return self._bury_garbage(delivery.item, str(error))
         if delivery.attempt > delivery.policy.retries + 1:
             return self._bury(delivery, Buried(CRASHED, self._last(delivery)), None)
+        if delivery.attempt > 1 and delivery.policy.retry_for is not None:
+            when = When(self._now_ms(), self._history(delivery).first_failed_ms)
+            if is_over(delivery.policy, when):
+                return self._bury(delivery, Buried(TIME_OVER, self._last(delivery)), None)
+        expires = delivery.policy.expires
+        if expires is not None and delivery.attempt == 1:
+            waited = (self._now_ms() - delivery.ready_ms) / 1000
+            if waited > expires and not self._history(delivery).started_since(delivery.ready_ms):
+                return self._expire(delivery, waited, expires)
         return delivery
+
+    def _snooze(self, delivery: Delivery, outcome: Snoozed, history: History) -> Op[bool]:
+        log.info(
+            "snoozed job=%s name=%s attempt=%d for=%.1fs",
+            text(delivery.job_id),
+            delivery.definition.name,
+            delivery.attempt,
+            outcome.after,
+        )
+        return settle.release(
+            self._attempt(delivery),
+            delivery.call,
+            delay=outcome.after,
+            kind=delivery.kind,
+            history=history.snoozed(int(self._now_ms())).encode(),
+        )
+
+    def _expire(self, delivery: Delivery, waited: float, expires: float) -> Op[bool]:
+        """End a job that has waited too long: it is not started."""
+        why = f"it waited {show(waited)} for its first start, longer than {show(expires)} (expires)"
+        ttl = int(delivery.policy.result_ttl * 1000)
+        if not delivery.policy.drop_expired:
+            return self._bury(
+                delivery, Buried(EXPIRED, Failure(result.EXPIRED_ERROR, why, "")), None
+            )
+        name = delivery.definition.name
+        log.warning("dropped job=%s name=%s reason=%r", text(delivery.job_id), name, why)
+        return settle.expired(self._attempt(delivery), ttl, result.expired(why))
 
     def _bury(self, delivery: Delivery, outcome: Buried, history: History | None) -> Op[bool]:
         started = delivery.attempt if history is not None else delivery.attempt - 1
@@ -207,14 +282,15 @@ class Attempts:
         ttl = int(delivery.policy.result_ttl * 1000)
         blob = result.dead(failure.error, failure.message, failure.traceback, started)
         attempt = self._attempt(delivery)
-        return settle.bury(attempt, delivery.call, letter.encode(), ttl, blob)
+        expired = result.is_expiry(failure.error, started)
+        return settle.bury(attempt, delivery.call, letter.encode(), ttl, blob, expired=expired)
 
     def _bury_garbage(self, item: Item, why: str) -> Op[bool]:
         """Bury what is not a call, under an id of its own: a stranger may have used any."""
-        queue, entry, fields, count = item[:4]
+        line, entry, fields, count = item[:4]
         call = inner(fields[1]) if fields and len(fields) > 1 else b""
         why = Redactor(secrets_in(call)).text(why)
-        log.error("buried unreadable entry=%s queue=%s reason=%s", text(entry), queue, why)
+        log.error("buried unreadable entry=%s queue=%s reason=%s", text(entry), queue_of(line), why)
         parts = fields or []
         kept = parts[1] if len(parts) == 2 else b" ".join(parts)
         if (shown := stub(call)) != call:
@@ -223,7 +299,7 @@ class Attempts:
         letter = Letter(
             UNREADABLE, failure, 0, int(entry.split(b"-")[0]), History(), readable=False
         )
-        attempt = Attempt(queue, self._consumer, entry, b"unreadable-" + entry, count)
+        attempt = Attempt(line, self._consumer, entry, b"unreadable-" + entry, count)
         was = parts[0] if parts and is_job_id(parts[0]) else b""
         return settle.bury(
             attempt,
@@ -237,7 +313,7 @@ class Attempts:
     def _put_back(self, delivery: Delivery, why: str) -> Op[bool]:
         """Put back what this worker does not know: a newer release may (G12). Never drop it."""
         history = self._history(delivery)
-        now = int(self._clock.time() * 1000)
+        now = int(self._now_ms())
         since = history.unknown_since_ms or now
         unknown_for = max(0.0, (now - since) / 1000)
         attempt = self._attempt(delivery)
@@ -277,9 +353,8 @@ class Attempts:
         return f"this worker knows no job function {name[:200]!r}{guess}"
 
     def _attempt(self, delivery: Delivery) -> Attempt:
-        return Attempt(
-            delivery.queue, self._consumer, delivery.entry, delivery.job_id, delivery.count
-        )
+        more, count = delivery.more, delivery.count
+        return Attempt(delivery.line, self._consumer, delivery.entry, delivery.job_id, count, more)
 
     def _history(self, delivery: Delivery) -> History:
         try:
@@ -297,7 +372,7 @@ class Attempts:
     def _record(self, attempt: int, kind: Kind, failure: Failure) -> AttemptRecord:
         return AttemptRecord(
             attempt,
-            int(self._clock.time() * 1000),
+            int(self._now_ms()),
             kind,
             failure.error,
             failure.message,

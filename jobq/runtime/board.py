@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from jobq.core.lines import HIGH, LETTERS, LOW, NORMAL, RETRIED
+from jobq.runtime.sheet import Sheet
+
 #: Entries that a worker can hold: several times what it ever fetches.
 CAPACITY: Final = 4096
 
@@ -29,15 +32,27 @@ _ID: Final = 48
 #: Notes that fit at a time; the next ones wait until these have been taken.
 _MOST_NOTES: Final = 32
 
-_STARTED, _RETRIES, _USED = 1, 2, 4
+_STARTED, _RETRIES, _USED, _HIGH, _LOW = 1, 2, 4, 8, 16
 
-_VERSION, _STATE, _CLIENT, _COUNT, _CURRENT, _RENEWED, _NOTED = range(7)  # words of 64 bits
-_DEADLINES: Final = 7  # and one word for each place
+#: How the stream of an entry stands in its flags, by the letter of the stream.
+_OF_STREAM: Final = {
+    LETTERS[NORMAL]: 0,
+    LETTERS[HIGH]: _HIGH,
+    LETTERS[LOW]: _LOW,
+    RETRIED: _RETRIES,
+}
+_STREAMS: Final = {flag: letter for letter, flag in _OF_STREAM.items()}
+_STREAM: Final = _RETRIES | _HIGH | _LOW
+
+# words of 64 bits
+_VERSION, _STATE, _CLIENT, _COUNT, _CURRENT, _RENEWED, _NOTED, _OFFSET = range(8)
+_DEADLINES: Final = 8  # and one word for each place
 _FLAGS: Final = (_DEADLINES + CAPACITY) * 8
 _QUEUES: Final = _FLAGS + CAPACITY
 _IDS: Final = _QUEUES + CAPACITY
 _NOTES: Final = _IDS + CAPACITY * _ID
-_SIZE: Final = _NOTES + _MOST_NOTES * (1 + _ID)
+_LINES: Final = _NOTES + _MOST_NOTES * (1 + _ID)
+_SIZE: Final = _LINES + MOST_QUEUES
 
 STARTING, BUSY, WAITING, DRAINING, ENDED = 0, 1, 2, 3, 4
 
@@ -46,6 +61,9 @@ DENIED, FAILED = 5, 6
 
 #: It has run as many jobs as a worker may, and ends so that a new one takes its place.
 REPLACED: Final = 7
+
+#: Which lines of a queue are in use, beside the normal one, as bits.
+HIGH_USED, LOW_USED = 1, 2
 
 #: What a note says of an entry: end the job, it was cancelled; it belongs to another worker now.
 CANCEL, LOST = b"c", b"l"
@@ -59,28 +77,43 @@ class Place:
     """An entry on the board: of which queue (by number), of which stream, and whether it runs.
 
     Attributes:
+        letter: of its stream, as in the index: that of its line, or `jobq.core.lines.RETRIED`.
         deadline: monotonic seconds after which its process is to be killed; 0: never.
     """
 
     entry: str
     queue: int
-    retries: bool
+    letter: str
     started: bool
     deadline: float = 0.0
 
+    @property
+    def where(self) -> str:
+        """The entry as the index has it: behind the letter of its stream."""
+        return self.letter + self.entry
 
-def note_name(entry: bytes, queue: int, *, retries: bool) -> bytes:
+
+def note_name(entry: bytes, queue: int, letter: str) -> bytes:
     """Return how notes call a job: entries of different streams can have the same id."""
-    return b"%d%c%b" % (queue, b"r" if retries else b"j", entry)
+    return b"%d%b%b" % (queue, letter.encode(), entry)
 
 
 class Board:
-    """The page of one worker. The worker writes, the supervisor reads."""
+    """The page of one worker. The worker writes, the supervisor reads.
+
+    Attributes:
+        sheet: where the supervisor writes what is paused.
+        lines: by the number of a queue, which of its lines are in use beside the normal one:
+            `HIGH_USED` and `LOW_USED`, as bits. Either side writes it.
+    """
 
     def __init__(self) -> None:
+        self.sheet = Sheet()
         self._map = mmap.mmap(-1, _SIZE)
         self._bytes = memoryview(self._map)
+        self.lines = self._bytes[_LINES:]
         self._words = self._bytes[:_FLAGS].cast("Q")
+        self._offset = self._bytes[_OFFSET * 8 : _DEADLINES * 8].cast("d")
         self._free: list[int] = []
         self._top = 0
         # Two threads of the worker write; the supervisor, in its own process, never waits.
@@ -96,10 +129,10 @@ class Board:
         """Say how Redis knows the connection that waits for jobs."""
         self._words[_CLIENT] = client
 
-    def hold(self, entries: Sequence[bytes], queue: int, *, retries: bool) -> range | list[int]:
-        """Put entries on the board; the answer is where each stands."""
+    def hold(self, entries: Sequence[bytes], queue: int, letter: str) -> range | list[int]:
+        """Put entries of one stream on the board; the answer is where each stands."""
         many = len(entries)
-        flags = _USED | _RETRIES if retries else _USED
+        flags = _USED | _OF_STREAM[letter]
         with self._lock:
             self._words[_VERSION] += 1
             if len(self._free) == self._top:  # nothing is held: start at the top again
@@ -156,9 +189,13 @@ class Board:
                 self._bytes[_FLAGS + place] = 0
             self._free.extend(places)
 
-    def entries(self) -> set[bytes]:
-        """Return every entry on the board."""
-        return {place.entry.encode() for place in self.read()}
+    def entries(self, queue: int, letter: str) -> set[bytes]:
+        """Return every entry on the board of one stream."""
+        return {
+            place.entry.encode()
+            for place in self.read()
+            if place.queue == queue and place.letter == letter
+        }
 
     def _write_all(self, entries: Sequence[bytes], queue: int, flags: int) -> range:
         first, top = self._top, self._top + len(entries)
@@ -182,6 +219,17 @@ class Board:
         self._bytes[start : start + _ID] = entry.ljust(_ID)
         self._bytes[_QUEUES + place] = queue
         self._bytes[_FLAGS + place] = flags
+
+    # either side: a worker that has just connected knows the time before its supervisor says it
+
+    @property
+    def offset(self) -> float:
+        """What to add to monotonic ms to have Redis time in ms; 0: not known yet."""
+        return self._offset[0]
+
+    @offset.setter
+    def offset(self, ms: float) -> None:
+        self._offset[0] = ms
 
     # the supervisor's side
 
@@ -264,7 +312,7 @@ def _places(
         Place(
             ids[at * _ID : (at + 1) * _ID].rstrip().decode("ascii", "replace"),
             queues[at],
-            bool(flag & _RETRIES),
+            _STREAMS[flag & _STREAM],
             bool(flag & _STARTED) or at == current,
             deadlines[at] / 1e9,
         )

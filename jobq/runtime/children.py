@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
+from jobq.core.lines import RETRIED, line_at
 from jobq.runtime.board import Board, Place
 from jobq.runtime.hello import Hello
 from jobq.runtime.recovery import Cancelled, Crashed, Fate, TimedOut
@@ -36,7 +37,7 @@ Mark = Literal["timeout", "cancel", "lost"]
 
 
 class Key(NamedTuple):
-    """An entry that a worker holds: its queue, which of the two streams, and its id."""
+    """An entry that a worker holds: its queue or line, whether it is in retries, and its id."""
 
     queue: str
     in_retries: bool
@@ -147,7 +148,8 @@ class Child:
         queues = self.hello.queues if self.hello is not None else ()
         for place in self.board.read():
             if place.queue < len(queues):
-                yield Key(queues[place.queue], place.retries, place.entry), place
+                line = line_at(queues[place.queue], place.letter)
+                yield Key(line, place.letter == RETRIED, place.entry), place
 
     def fates(self, end: End, *, charged: bool = True) -> dict[Key, Fate]:
         """Return what becomes of the jobs that it held; those that are not named are released.

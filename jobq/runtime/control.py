@@ -8,9 +8,11 @@ from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.job import JobState
+from jobq.core.lines import queue_of
 from jobq.errors import StoreError
 from jobq.runtime.board import CANCEL, LOST, Note, Place, note_name
 from jobq.runtime.children import Child, Key
+from jobq.runtime.rounds import Part
 from jobq.store.ops import control, inspect
 from jobq.store.ops.control import CANCEL as CANCEL_JOB
 from jobq.store.ops.control import DRAIN, STOP, STOP_NOW, Command
@@ -36,7 +38,7 @@ class _Cancel:
     Attributes:
         job_id: its id.
         queue: its queue.
-        entry: where it runs; empty: to be looked up.
+        where: where it runs, as the index has it; empty: to be looked up.
         until: monotonic seconds after which it is forgotten while nobody holds it.
         noted: by process id, when that worker was told, monotonic seconds; or first should have
             been, where its main thread is in C and has not read what it was told before.
@@ -46,14 +48,14 @@ class _Cancel:
 
     job_id: str
     queue: str
-    entry: str
+    where: str
     until: float
     noted: dict[int, float] = field(default_factory=dict)
     untold: set[int] = field(default_factory=set)
     waited: set[int] = field(default_factory=set)
 
 
-class Control:
+class Control(Part):
     """Reads the control stream, from the moment the supervisor starts, and cancels jobs.
 
     Args:
@@ -93,7 +95,7 @@ class Control:
         """Return what to ask Redis in each round; `read` takes the answers."""
         if self._after is None:
             return []
-        unplaced = [one for one in self._cancels.values() if not one.entry]
+        unplaced = [one for one in self._cancels.values() if not one.where]
         looks: list[AnyOp] = [inspect.look(one.queue, one.job_id) for one in unplaced]
         return [control.read(self._after), *looks]
 
@@ -101,7 +103,7 @@ class Control:
         """Take what `ops` came to."""
         if not answers:
             return
-        unplaced = [one for one in self._cancels.values() if not one.entry]
+        unplaced = [one for one in self._cancels.values() if not one.where]
         for cancel, seen in zip(unplaced, answers[1:], strict=True):
             self._place(cancel, seen)
         if isinstance(answers[0], StoreError):
@@ -114,13 +116,13 @@ class Control:
         """Tell workers that hold jobs which are to end; kill those that ignored it for long."""
         if not self._cancels:
             return
-        wanted = {(one.queue, one.entry): one for one in self._cancels.values() if one.entry}
+        wanted = {(one.queue, one.where): one for one in self._cancels.values() if one.where}
         held: set[tuple[str, str]] = set()
         for child in children:
             found = [
                 (key, place, cancel)
                 for key, place in child.holds()
-                if (cancel := wanted.get((key.queue, key.entry))) is not None
+                if (cancel := wanted.get((queue_of(key.queue), place.where))) is not None
             ]
             held |= {(cancel.queue, cancel.job_id) for _, _, cancel in found}
             self._tell(child, [(place, cancel) for _, place, cancel in found])
@@ -175,11 +177,11 @@ class Control:
         if command.action == CANCEL_JOB:
             key = (command.queue, command.target)
             known = self._cancels.get(key)
-            if known is not None and command.entry in {"", known.entry}:
+            if known is not None and command.where in {"", known.where}:
                 return  # asked again: it does not get more time for that
             if command.queue and command.target and len(self._cancels) < MOST:
                 until = self._clock.monotonic() + REMEMBERED
-                self._cancels[key] = _Cancel(command.target, command.queue, command.entry, until)
+                self._cancels[key] = _Cancel(command.target, command.queue, command.where, until)
         elif is_new and command.target == self._name and command.action in {DRAIN, STOP, STOP_NOW}:
             log.warning("told to %s", command.action)
             self.orders.append(command.action)
@@ -189,7 +191,7 @@ class Control:
         if isinstance(seen, StoreError):
             return
         if seen.state is JobState.RUNNING:
-            cancel.entry = seen.entry
+            cancel.where = seen.where
         else:
             del self._cancels[cancel.queue, cancel.job_id]
 
@@ -207,13 +209,18 @@ def tell_lost(child: Child, lost: Iterable[Key]) -> None:
         return
     left = child.board.leave_notes([_note(LOST, running[key]) for key in told])
     for key in told[:left]:
-        log.warning("lost lease queue=%s entry=%s worker=%s", key.queue, key.entry, child.consumer)
+        log.warning(
+            "lost lease queue=%s entry=%s worker=%s",
+            queue_of(key.queue),
+            key.entry,
+            child.consumer,
+        )
         child.marks[key] = "lost"
     child.signal(signal.SIGUSR1)
 
 
 def _note(what: bytes, place: Place) -> Note:
-    return what, note_name(place.entry.encode(), place.queue, retries=place.retries)
+    return what, note_name(place.entry.encode(), place.queue, place.letter)
 
 
 def _number(entry: str) -> tuple[int, int]:

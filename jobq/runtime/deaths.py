@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Final
 
+from jobq.core.lines import lines_of, queue_of
 from jobq.errors import StoreError, StoreUnavailable
 from jobq.runtime.children import Child, Key
 from jobq.runtime.recovery import PAGE, Crashed, Fate, Released, Terms, recover
@@ -68,8 +69,8 @@ class Deaths:
     ) -> None:
         charged = released = 0
         for queue in dict.fromkeys((*queues, *(child.hello.queues if child.hello else ()))):
-            for in_retries in (False, True):
-                for fate in self._recover(child, queue, in_retries, fates, terms):
+            for line, in_retries in (*((one, False) for one in lines_of(queue)), (queue, True)):
+                for fate in self._recover(child, line, in_retries, fates, terms):
                     charged += isinstance(fate, Crashed)
                     released += isinstance(fate, Released)
         if charged or released:
@@ -81,33 +82,37 @@ class Deaths:
             )
 
     def _recover(
-        self, child: Child, queue: str, in_retries: bool, fates: dict[Key, Fate], terms: Terms
+        self, child: Child, line: str, in_retries: bool, fates: dict[Key, Fate], terms: Terms
     ) -> list[Fate]:
-        stream = keys.retries(queue) if in_retries else keys.jobs(queue)
+        stream = keys.retries(line) if in_retries else keys.jobs(line)
         met: list[Fate] = []
         before: list[Held] = []
         while True:
-            (page,) = self._exchange([fetch.mine(queue, stream, child.consumer, count=PAGE)])
-            if isinstance(page, StoreError) and page.code != "NOGROUP":
+            (page,) = self._exchange([fetch.mine(line, stream, child.consumer, count=PAGE)])
+            if isinstance(page, StoreError):
+                if _is_unused(line, page):
+                    return met
                 raise page  # Redis is loading, say: what the worker held will still be there
-            if isinstance(page, StoreError) or not page:
+            if not page:
                 self._exchange([upkeep.forget(stream, child.consumer)])
                 return met
             if [held.entry for held in page] == [held.entry for held in before]:
-                log.error("left jobs=%d queue=%s worker=%s", len(page), queue, child.consumer)
+                log.error(
+                    "left jobs=%d queue=%s worker=%s", len(page), queue_of(line), child.consumer
+                )
                 return met  # nothing of ours leaves a job where it was; its lease runs out
             before = page
             ops: list[AnyOp] = []
             held: Held
             for held in page:
-                key = Key(queue, in_retries, held.entry.decode("ascii", "replace"))
+                key = Key(line, in_retries, held.entry.decode("ascii", "replace"))
                 fate = fates.get(key, _RELEASED)
                 met.append(fate)
                 ops.append(
                     recover(
                         held,
                         fate,
-                        queue=queue,
+                        line=line,
                         consumer=child.consumer,
                         in_retries=in_retries,
                         terms=terms,
@@ -117,3 +122,8 @@ class Deaths:
             for answer in self._exchange(ops):
                 if isinstance(answer, StoreError):
                     raise answer
+
+
+def _is_unused(line: str, error: StoreError) -> bool:
+    """Tell whether nothing was ever taken from a line; a stranger may have made its key."""
+    return error.code == "NOGROUP" or (error.code == "WRONGTYPE" and line != queue_of(line))

@@ -1,19 +1,20 @@
 """An entry in the hands of a worker: before it is read, and as a call that can be made."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from jobq.core.current import RunningJob, moment
 from jobq.core.history import History
+from jobq.core.lines import queue_of
 from jobq.core.options import Policy
 from jobq.core.registry import Definition
 from jobq.errors import CallUnreadable
 from jobq.runtime.describe import enqueued_ms, text
 from jobq.store.ops import fetch
 
-#: An entry that this worker holds, not yet read: its queue, itself, its fields, its delivery count
-#: (0 in ``jobs``), its history in ``retries``, its place on the board. A bare tuple: one is made
-#: for each job.
+#: An entry that this worker holds, not yet read: its line (in ``retries`` its queue), itself, its
+#: fields, its delivery count (0 in a line), its history in ``retries``, its place on the board. A
+#: bare tuple: one is made for each job.
 Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
 
 
@@ -40,9 +41,14 @@ class Delivery:
         return f"job={text(self.job_id)} name={self.definition.name} attempt={self.attempt}"
 
     @property
+    def line(self) -> str:
+        """The line of its queue that it came from; of what was in ``retries`` the queue."""
+        return self.item[0]
+
+    @property
     def queue(self) -> str:
         """The queue that it came from."""
-        return self.item[0]
+        return queue_of(self.item[0])
 
     @property
     def entry(self) -> bytes:
@@ -80,9 +86,20 @@ class Delivery:
         return enqueued_ms(self._more().get(b"first", self.item[1]), self.item[1])
 
     @property
+    def ready_ms(self) -> int:
+        """When it could first be started: when it became due if it was delayed, else enqueued."""
+        more = self._more()
+        return enqueued_ms(more.get(b"ready") or more.get(b"first", self.item[1]), self.item[1])
+
+    @property
     def history(self) -> bytes | None:
         """The encoded attempts so far."""
         return self.item[4] or self._more().get(b"history")
+
+    @property
+    def more(self) -> tuple[bytes, ...]:
+        """What stays with it wherever it goes. See `jobq.store.ops.settle.Attempt`."""
+        return what_stays(self.fields)
 
     @property
     def running_job(self) -> RunningJob:
@@ -105,6 +122,14 @@ class Delivery:
     def _more(self) -> dict[bytes, bytes]:
         fields = self.fields
         return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
+
+
+def what_stays(fields: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Return what stands in an entry beside its call and its history: names and values in turn."""
+    if len(fields) == 2:
+        return ()
+    ends = range(2, len(fields) - 1, 2)
+    return tuple(one for at in ends if fields[at] != b"history" for one in fields[at : at + 2])
 
 
 def kind_after(history: bytes | None, usual: str) -> str:

@@ -9,6 +9,7 @@ from jobq.core.options import DEFAULT_BACKOFF, Policy
 from jobq.core.outcome import is_retried
 from jobq.core.registry import Definition
 from jobq.errors import JobTimedOut, OptionError
+from jobq.runtime.declared import Declared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class Hello:
         lease: that of the app, in seconds.
         policies: by name, of the job functions whose policy is not the default one: what a
             supervisor needs of it when it has to settle an attempt itself. See `policy_for`.
+        kinds: which kinds of job functions there are: ``sync``, ``async`` or ``both``.
+        declared: what its schedules need.
     """
 
     url: str = field(repr=False)
@@ -33,6 +36,8 @@ class Hello:
     jobs: tuple[str, ...]
     lease: float
     policies: Mapping[str, list[object]] = field(default_factory=dict)
+    kinds: str = "sync"
+    declared: Declared = field(default_factory=Declared)
 
     def policy_for(self, name: str) -> Policy:
         """Return the policy of a job function, as far as it travels.
@@ -65,6 +70,8 @@ class Hello:
             jobs=tuple(given["jobs"]),
             lease=given["lease"],
             policies=given["policies"],
+            kinds=str(given["kinds"]),
+            declared=Declared.read(given["declared"]),
         )
 
 
@@ -89,12 +96,15 @@ def _row(policy: Policy) -> list[object]:
         policy.hard_timeout,
         policy.max_crashes,
         policy.result_ttl,
+        policy.retry_for,
     ]
 
 
 def _policy(row: list[object]) -> Policy:
     match row:
-        case [int(retries), backoff, bool(retried), timeout, hard, int(crashes), float(ttl)]:
+        case [
+            int(retries), backoff, bool(retried), timeout, hard, int(crashes), float(ttl), retry_for
+        ]:  # fmt: skip
             return Policy(
                 retries=retries,
                 backoff=_backoff(backoff),
@@ -103,6 +113,7 @@ def _policy(row: list[object]) -> Policy:
                 hard_timeout=hard if isinstance(hard, float) else None,
                 max_crashes=crashes,
                 result_ttl=ttl,
+                retry_for=retry_for if isinstance(retry_for, float) else None,
             )
     raise ValueError(f"not a policy: {row!r}")
 

@@ -17,7 +17,6 @@ from jobq.errors import StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.outbox import Outbox, Posting
-from jobq.store import keys
 from jobq.store.connection import Connection
 from jobq.store.ops import fetch, upkeep
 from jobq.store.wire import Answers, AnyOp, Op
@@ -192,14 +191,14 @@ class Link:
         self._said_lost = True
 
     def _greet(self) -> None:
-        queues = [line.queue for line in self._intake.lines]
-        ops: list[AnyOp] = [upkeep.client_id()]
-        ops += [upkeep.regroup(queue) for queue in queues]
-        client, *rest = self._connection.exchange(ops)
-        for answer in (client, *rest):
+        ops: list[AnyOp] = [upkeep.client_id(), upkeep.time_ms(), *self._intake.greeting()]
+        client, now_ms, *rest = self._connection.exchange(ops)
+        for answer in (client, now_ms, *rest):
             if isinstance(answer, StoreError):
                 raise answer
         self._board.connected(client)
+        self._board.offset = now_ms - self._freshness.now() * 1000
+        self._intake.greeted(rest)
         self._adopt_all()
         self._lost = False
 
@@ -210,21 +209,17 @@ class Link:
 
     def _adopt_all(self) -> None:
         self._outbox.missed = False
-        for line in self._intake.lines:
-            self._adopt(line.queue)
-
-    def _adopt(self, queue: str) -> None:
-        for stream in (keys.jobs(queue), keys.retries(queue)):
-            op = fetch.mine(queue, stream, self._consumer, count=CAPACITY)
+        for line, letter, stream in self._intake.streams():
+            op = fetch.mine(line, stream, self._consumer, count=CAPACITY)
             (held,) = self._connection.exchange([op])
             if isinstance(held, StoreError):
                 raise held
-            if lost := self._intake.not_in_hand(held):
+            if lost := self._intake.not_in_hand(line, letter, held):
                 (gone,) = self._connection.exchange([renew_lost(stream, self._consumer, lost)])
                 if isinstance(gone, StoreError):
                     raise gone
                 held = [one for one in lost if one.entry.decode() not in gone]
-                self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
+                self._intake.adopt(line, letter, held)
 
 
 def renew_lost(stream: str, consumer: str, lost: Sequence[fetch.Held]) -> Op[list[str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from jobq.core.clock import Clock
+from jobq.core.lines import RETRIED, letter_of, lines_of
 from jobq.runtime.board import CANCEL, LOST, Board, note_name
 from jobq.runtime.delivery import Item
 
@@ -31,7 +32,12 @@ class Notes:
 
     def __init__(self, board: Board, queues: Sequence[str], *, lease: float, clock: Clock) -> None:
         self._board = board
-        self._numbers = {queue: number for number, queue in enumerate(queues)}
+        #: By line: the number of its queue, and its letter.
+        self._places = {
+            line: (number, letter_of(line))
+            for number, queue in enumerate(queues)
+            for line in lines_of(queue)
+        }
         self._lease = lease
         self._clock = clock
         self._born = clock.monotonic()
@@ -82,7 +88,8 @@ class Notes:
         return self._clock.monotonic() - renewed < self._lease
 
     def _name(self, item: Item) -> bytes:
-        return note_name(item[1], self._numbers[item[0]], retries=item[3] > 0)
+        number, letter = self._places[item[0]]
+        return note_name(item[1], number, RETRIED if item[3] > 0 else letter)
 
 
 def _remember(known: dict[bytes, None], name: bytes) -> None:

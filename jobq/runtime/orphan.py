@@ -9,6 +9,7 @@ from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.lease import RENEWALS
+from jobq.core.lines import RETRIED, line_at
 from jobq.errors import StoreError
 from jobq.runtime.board import LOST, Board, Note, note_name
 from jobq.store import keys
@@ -103,21 +104,21 @@ class Guard(threading.Thread):
             log.exception("failed to renew leases")
 
     def _renew(self, connection: Connection) -> None:
-        held: dict[tuple[int, bool], list[str]] = {}
+        held: dict[tuple[int, str], list[str]] = {}
         for place in self._board.read():
-            held.setdefault((place.queue, place.retries), []).append(place.entry)
+            held.setdefault((place.queue, place.letter), []).append(place.entry)
         ops: list[AnyOp] = []
-        for (number, retries), entries in held.items():
-            queue = self._queues[number]
-            stream = keys.retries(queue) if retries else keys.jobs(queue)
+        for (number, letter), entries in held.items():
+            line = line_at(self._queues[number], letter)
+            stream = keys.retries(line) if letter == RETRIED else keys.jobs(line)
             ops.append(upkeep.renew(stream, self._consumer, entries))
         at = self._clock.monotonic()
         answers = connection.exchange(ops) if ops else []
         lost: list[Note] = []
-        for (number, retries), answer in zip(held, answers, strict=True):
+        for (number, letter), answer in zip(held, answers, strict=True):
             if isinstance(answer, StoreError):
                 raise answer
-            lost += [(LOST, note_name(one.encode(), number, retries=retries)) for one in answer]
+            lost += [(LOST, note_name(one.encode(), number, letter)) for one in answer]
         self._board.has_renewed(at)
         self._tell([note for note in lost if note[1] not in self._told])
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeVar
 
+from jobq.core.lines import lines_of, queue_of
 from jobq.errors import StoreError
 from jobq.runtime.delivery import Item
 from jobq.store.ops import settle
@@ -48,15 +49,16 @@ class Outbox:
     """
 
     def __init__(self, queues: Sequence[str], consumer: str) -> None:
+        lines = [line for queue in queues for line in lines_of(queue)]
         self._consumer = consumer
-        #: First attempts that succeeded, by queue: appended to by whoever ran them.
-        self.done: dict[str, deque[Done]] = {queue: deque() for queue in queues}
+        #: First attempts that succeeded, by line: appended to by whoever ran them.
+        self.done: dict[str, deque[Done]] = {line: deque() for line in lines}
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
         self.refused = self.missed = False
         self.groupless: set[str] = set()
-        #: How many entries of ``jobs`` this worker holds, of each queue.
-        self.held: dict[str, int] = dict.fromkeys(queues, 0)
+        #: How many entries this worker holds of each line.
+        self.held: dict[str, int] = dict.fromkeys(lines, 0)
 
     def __bool__(self) -> bool:
         return bool(self._others) or any(self.done.values())
@@ -75,14 +77,14 @@ class Outbox:
             alone: nobody else is settling at the same time, so what is held is known.
         """
         posting = Posting()
-        for queue, done in self.done.items():
+        for line, done in self.done.items():
+            # After a cut Redis may know more, or less, than we do.
+            held = self.held[line] if alone and not self._resent else -1
             while done:
                 batch = _pop(done, MOST)
-                posting.groups.append((queue, batch))
-                # After a cut Redis may know more, or less, than we do.
-                held = self.held[queue] if alone and not self._resent else -1
-                posting.ops.append(settle.settle(queue, self._consumer, batch, held=held))
-                alone = False
+                posting.groups.append((line, batch))
+                posting.ops.append(settle.settle(line, self._consumer, batch, held=held))
+                held = -1  # the batch before it changes that
         posting.others = _pop(self._others, MOST)
         posting.ops += [op for op, _ in posting.others]
         return posting
@@ -97,13 +99,13 @@ class Outbox:
         lost: list[str] = []
         kept = 0
         groups = len(posting.groups)
-        for (queue, batch), answer in zip(posting.groups, answers[:groups], strict=True):
+        for (line, batch), answer in zip(posting.groups, answers[:groups], strict=True):
             if isinstance(answer, StoreError):
-                kept += self._refused(answer, len(batch), queue)
-                self.done[queue].extendleft(reversed(batch))
+                kept += self._refused(answer, len(batch), line)
+                self.done[line].extendleft(reversed(batch))
             else:
                 free += [done[4] for done in batch]
-                self.held[queue] -= len(batch)
+                self.held[line] -= len(batch)
                 lost += [entry.decode() for entry in answer]
         for (op, item), answer in zip(posting.others, answers[groups:], strict=True):
             if isinstance(answer, StoreError):
@@ -125,20 +127,14 @@ class Outbox:
 
     def put_back(self, posting: Posting) -> None:
         """Keep what was on its way when the connection was cut; it will be sent again."""
-        for queue, batch in reversed(posting.groups):
-            self.done[queue].extendleft(reversed(batch))
+        for line, batch in reversed(posting.groups):
+            self.done[line].extendleft(reversed(batch))
         self._others.extendleft(reversed(posting.others))
         self._resent = True
 
-    def entries(self) -> set[bytes]:
-        """Return the entries whose outcome is still here."""
-        found = {done[0] for queue in self.done.values() for done in list(queue)}
-        found.update(item[1] for _, item in list(self._others))
-        return found
-
-    def _refused(self, error: StoreError, many: int, queue: str) -> int:
+    def _refused(self, error: StoreError, many: int, line: str) -> int:
         if error.code == "NOGROUP":
-            self.groupless.add(queue)
+            self.groupless.add(queue_of(line))
         if not self.refused:  # one line for each change of state
             log.error("kept outcomes jobs=%d error=%s", many, error)
         return many

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgpack
 
+from jobq.core.lines import lines_of, queue_of
 from jobq.errors import StoreError
 from jobq.runtime.children import Child
 from jobq.runtime.recovery import PAGE, Crashed, Fate, Released, Terms, recover
@@ -19,7 +20,7 @@ from jobq.store.keys import PARKED
 from jobq.store.ops import fetch, inspect, upkeep
 from jobq.store.ops.fetch import Held
 from jobq.store.ops.inspect import Presence
-from jobq.store.wire import Answers, AnyOp
+from jobq.store.wire import Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.supervisor")
 
@@ -42,7 +43,7 @@ Exchange = Callable[[list[AnyOp]], Answers]
 class _Where:
     """A consumer of a stream, and whether it is a worker of ours that lives."""
 
-    queue: str
+    line: str
     stream: str
     in_retries: bool
     consumer: str
@@ -55,7 +56,7 @@ class _Where:
         return {
             key.entry.encode()
             for key, _ in self.child.holds()
-            if (key.queue, key.in_retries) == (self.queue, self.in_retries)
+            if (key.queue, key.in_retries) == (self.line, self.in_retries)
         }
 
     def fate(self, held: Held) -> Fate:
@@ -96,7 +97,7 @@ class Reaper:
         self._seen: set[Suspicion] = set()
         #: By name, of the supervisors that live.
         self._leases: dict[str, float] = {}
-        #: The queues that had more parked retries than times, as of the last look.
+        #: The queues that had more that waits than times, as of the last look.
         self._untimed: set[str] = set()
 
     def look(
@@ -117,18 +118,23 @@ class Reaper:
         untimed: set[str] = set()
         self._learn_leases(now_ms)
         for queue in queues:
-            for stream, in_retries in ((keys.jobs(queue), False), (keys.retries(queue), True)):
-                for consumer in self._consumers(stream):
+            streams = [(line, False, keys.jobs(line)) for line in lines_of(queue)]
+            streams.append((queue, True, keys.retries(queue)))
+            every = self._consumers([stream for _, _, stream in streams])
+            parked = 0
+            for (line, in_retries, stream), consumers in zip(streams, every, strict=True):
+                for consumer in consumers:
                     if consumer.name == PARKED:
-                        untimed |= self._look_at_parked(queue, consumer.pending)
+                        parked += consumer.pending
                     elif consumer.name in dead:
                         continue
                     elif consumer.pending:
                         child = living.get(consumer.name)
-                        where = _Where(queue, stream, in_retries, consumer.name, child)
+                        where = _Where(line, stream, in_retries, consumer.name, child)
                         seen |= self._look_at(where, now_ms)
                     elif consumer.name not in living and consumer.idle > FORGET_AFTER:
                         self._exchange([upkeep.forget(stream, consumer.name)])
+            untimed |= self._look_at_waiting(queue, parked)
         self._seen = seen
         self._untimed = untimed
 
@@ -139,11 +145,10 @@ class Reaper:
     def _lease_of(self, consumer: str) -> float:
         return max(self.lease, self._leases.get(consumer.rpartition("#")[0], 0.0))
 
-    def _consumers(self, stream: str) -> list[upkeep.Consumer]:
-        (answer,) = self._exchange([upkeep.consumers(stream)])
-        if isinstance(answer, StoreError):  # no such stream or group: nothing was ever fetched
-            return []
-        return answer  # type: ignore[no-any-return]
+    def _consumers(self, streams: Iterable[str]) -> list[list[upkeep.Consumer]]:
+        answers = self._exchange([upkeep.consumers(stream) for stream in streams])
+        # An error: there is no such stream or group, and nothing was ever fetched from it.
+        return [[] if isinstance(answer, StoreError) else answer for answer in answers]
 
     def _look_at(self, where: _Where, now_ms: int) -> set[Suspicion]:
         seen: set[Suspicion] = set()
@@ -163,7 +168,7 @@ class Reaper:
                     recover(
                         held,
                         where.fate(held),
-                        queue=where.queue,
+                        line=where.line,
                         consumer=where.consumer,
                         in_retries=where.in_retries,
                         terms=self.terms,
@@ -171,33 +176,42 @@ class Reaper:
                     )
                 )
             if taken:
-                log.warning(where.told, len(taken), where.queue, where.consumer)
+                log.warning(where.told, len(taken), queue_of(where.line), where.consumer)
                 self._exchange(taken)
             if len(page) < PAGE:
                 return seen
             after = f"({page[-1].entry.decode()}"
 
-    def _look_at_parked(self, queue: str, parked: int) -> set[str]:
-        """Let retries become due that have no time, when that is so at two looks."""
-        (timed,) = self._exchange([upkeep.timed(queue)])
-        if isinstance(timed, StoreError) or parked <= timed:
+    def _look_at_waiting(self, queue: str, parked: int) -> set[str]:
+        """Let what waits become due that has no time, when that is so at two looks."""
+        timed, delayed = self._exchange(upkeep.timed(queue))
+        if isinstance(timed, StoreError) or isinstance(delayed, StoreError):
+            return set()
+        if parked + delayed <= timed:
             return set()
         if queue not in self._untimed:
             return {queue}
-        met, after = 0, "-"
+        met, after = 0, "-" if parked else ""
         while after:
-            (answer,) = self._exchange([upkeep.remind(queue, after, PAGE)])
-            if isinstance(answer, StoreError):
-                raise answer
-            last, some = answer
+            last, some = self._remind(upkeep.remind(queue, after, PAGE))
             met, after = met + some, last and f"({last}"
-        log.warning("found retries without a time jobs=%d queue=%s", met, queue)
+        after = "0" if delayed else ""
+        while after:
+            last, some = self._remind(upkeep.remind_delayed(queue, after, PAGE))
+            met, after = met + some, last if last != "0" else ""
+        log.warning("found jobs without a time jobs=%d queue=%s", met, queue)
         return set()
+
+    def _remind(self, op: Op[tuple[str, int]]) -> tuple[str, int]:
+        (answer,) = self._exchange([op])
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer  # type: ignore[no-any-return]
 
     def _page(self, where: _Where, after: str) -> list[Held]:
         idle = int(self._lease_of(where.consumer) * 1000)
         op = fetch.mine(
-            where.queue, where.stream, where.consumer, after=after, count=PAGE, idle=idle
+            where.line, where.stream, where.consumer, after=after, count=PAGE, idle=idle
         )
         (answer,) = self._exchange([op])
         if isinstance(answer, StoreError):

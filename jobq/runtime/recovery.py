@@ -9,10 +9,11 @@ from jobq.core import result
 from jobq.core.head import Head, read_head
 from jobq.core.history import AttemptRecord, History, Kind
 from jobq.core.letter import Letter
+from jobq.core.lines import RETRIED, letter_of
 from jobq.core.options import Policy, policy_with
-from jobq.core.outcome import Buried, Failure, Retrying, decide
+from jobq.core.outcome import Buried, Failure, Retrying, Snoozed, When, decide
 from jobq.errors import CallUnreadable, JobTimedOut
-from jobq.runtime.delivery import kind_after
+from jobq.runtime.delivery import kind_after, what_stays
 from jobq.runtime.describe import enqueued_ms, one_line, text
 from jobq.store import keys
 from jobq.store.ops import fetch, settle, upkeep
@@ -87,7 +88,7 @@ def recover(
     held: Held,
     fate: Fate,
     *,
-    queue: str,
+    line: str,
     consumer: str,
     in_retries: bool,
     terms: Terms,
@@ -96,18 +97,22 @@ def recover(
     """Return the op that takes one job from a dead worker.
 
     Args:
+        line: where it is; in retries the queue.
         now_ms: milliseconds since 1970.
     """
-    stream = keys.retries(queue) if in_retries else keys.jobs(queue)
+    stream = keys.retries(line) if in_retries else keys.jobs(line)
     if not held.fields or len(held.fields) < 2:
         return upkeep.acknowledge(stream, held.entry)
     job_id, call = held.fields[0], held.fields[1]
-    attempt = Attempt(queue, consumer, held.entry, job_id, held.count if in_retries else 0)
-    if isinstance(fate, Cancelled) or held.is_cancelled(in_retries=in_retries):
+    count, more = held.count if in_retries else 0, what_stays(held.fields)
+    attempt = Attempt(line, consumer, held.entry, job_id, count, more)
+    if isinstance(fate, Cancelled) or held.is_cancelled(
+        RETRIED if in_retries else letter_of(line)
+    ):
         log.info("cancelled job=%s", text(job_id))
         return settle.cancelled(attempt)
-    more = {held.fields[i]: held.fields[i + 1] for i in range(2, len(held.fields) - 1, 2)}
-    known = held.history or more.get(b"history") or b""
+    named = {held.fields[i]: held.fields[i + 1] for i in range(2, len(held.fields) - 1, 2)}
+    known = held.history or named.get(b"history") or b""
     if isinstance(fate, Released):
         history = b"" if in_retries else known
         kind = kind_after(known, fetch.ANY)
@@ -117,7 +122,7 @@ def recover(
         call,
         read_head(call),
         _history(known),
-        enqueued_ms(more.get(b"first", held.entry), held.entry),
+        enqueued_ms(named.get(b"first", held.entry), held.entry),
         terms,
         now_ms,
     )
@@ -152,10 +157,12 @@ class _Case:
         message = f"the job ran {ran} and did not end; its worker process was {fate.how}"
         failure = Failure(TIMEOUT, message, "")
         error = JobTimedOut(limit or 0.0)
-        outcome = decide(policy, self._number, error, failure, self.terms.rng)
+        when = When(self.now_ms, self.history.first_failed_ms)
+        outcome = decide(policy, self._number, error, failure, self.terms.rng, when)
         after = self._after("timeout", failure)
         if isinstance(outcome, Buried):
             return self._bury(outcome, after)
+        assert not isinstance(outcome, Snoozed)  # a job asks for that by an exception of its own
         self._tell(policy, outcome)
         return settle.retry(
             self.attempt,
@@ -179,7 +186,8 @@ class _Case:
 
     def _after(self, kind: Kind, failure: Failure) -> History:
         return self.history.add(
-            AttemptRecord(self._number, self.now_ms, kind, failure.error, failure.message)
+            AttemptRecord(self._number, self.now_ms, kind, failure.error, failure.message),
+            self._policy.retries,
         )
 
     def _bury(self, outcome: Buried, after: History) -> Op[bool]:

@@ -24,6 +24,7 @@ class WorkerSettings:
 
     Attributes:
         queues: which queues, the first one first; empty: those of the app's job functions.
+        weights: of each of these queues, see `jobq.runtime.fairness`; empty: the first one first.
         processes: how many workers.
         threads: sync jobs at once in a worker; 1: inline in its main thread.
         concurrency: async jobs at once in a worker.
@@ -36,6 +37,7 @@ class WorkerSettings:
     """
 
     queues: tuple[str, ...] = ()
+    weights: tuple[int, ...] = ()
     processes: int = field(default_factory=lambda: os.cpu_count() or 1)
     threads: int = 1
     concurrency: int = 100

@@ -1,13 +1,16 @@
 """Deliveries of a worker that has signing keys: what is not signed is not run."""
 
 import logging
+import random
 from collections.abc import Callable
 
 from jobq.core import result
-from jobq.core.clock import Clock
 from jobq.core.codec import Codec
+from jobq.core.duration import MAX_SECONDS
 from jobq.core.letter import Letter
+from jobq.core.lines import queue_of
 from jobq.core.outcome import Failure
+from jobq.core.ports import Application
 from jobq.core.registry import Registry
 from jobq.core.signing import Signer
 from jobq.errors import CallTooNew, CallUnreadable, CallUntrusted
@@ -18,6 +21,21 @@ from jobq.store.ops import settle
 from jobq.store.wire import Op
 
 log = logging.getLogger("jobq.worker")
+
+
+def make_attempts(app: Application, *, consumer: str, now_ms: Callable[[], float]) -> Attempts:
+    """Return what reads the deliveries of an app's worker. See `Attempts`.
+
+    Raises:
+        ConfigError: JOBQ_SIGNING_KEYS cannot be used.
+    """
+    registry, codec, signer = app.registry, app.codec, app.signer
+    rng, most = random.random, app.max_delay  # noqa: S311  jitter
+    if signer is None:
+        return Attempts(registry, codec, consumer=consumer, now_ms=now_ms, rng=rng, max_delay=most)
+    return SignedAttempts(
+        registry, codec, signer, consumer=consumer, now_ms=now_ms, rng=rng, max_delay=most
+    )
 
 
 class SignedAttempts(Attempts):
@@ -36,10 +54,13 @@ class SignedAttempts(Attempts):
         signer: Signer,
         *,
         consumer: str,
-        clock: Clock,
+        now_ms: Callable[[], float],
         rng: Callable[[], float],
+        max_delay: float = MAX_SECONDS,
     ) -> None:
-        super().__init__(registry, codec, consumer=consumer, clock=clock, rng=rng)
+        super().__init__(
+            registry, codec, consumer=consumer, now_ms=now_ms, rng=rng, max_delay=max_delay
+        )
         self._open = signer.open
 
     def read(self, item: Item) -> Delivery | Op[bool]:
@@ -50,7 +71,7 @@ class SignedAttempts(Attempts):
         delivery = Delivery(item)
         delivery.fields = fields  # as they came: a retry takes the signature along
         try:
-            call = self._open(item[0], fields[0], fields[1])
+            call = self._open(queue_of(item[0]), fields[0], fields[1])
             name, delivery.args, delivery.kwargs, headers = self._decode(call)
         except CallTooNew as error:
             return self._put_back(delivery, str(error))
@@ -60,7 +81,7 @@ class SignedAttempts(Attempts):
             return self._bury_garbage(item, str(error))
         definition = self._get(name)
         if definition is None:
-            return self._put_back(delivery, self._unknown(name))
+            return self._special(delivery, name, headers)
         delivery.definition = definition
         delivery.policy = definition.policy
         return self._prepare(delivery, headers) if headers or item[3] else delivery

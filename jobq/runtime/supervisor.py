@@ -14,7 +14,6 @@ import os
 import selectors
 import signal
 from collections.abc import Callable
-from typing import Final
 
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.ports import Application
@@ -24,6 +23,7 @@ from jobq.runtime.children import Child, End, bury_dead, consumer_name, spawn
 from jobq.runtime.hello import Hello
 from jobq.runtime.replacing import Rolling, Scales
 from jobq.runtime.restarting import Restarts
+from jobq.runtime.rounds import TICK
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.stopping import IMPATIENT, LAST, LAST_WORDS, Stopping, Terminal
 from jobq.runtime.upkeep import Hurry, Upkeep
@@ -32,9 +32,6 @@ from jobq.runtime.worker import WorkerTask, run_worker
 from jobq.store.ops.control import DRAIN, STOP_NOW
 
 log = logging.getLogger("jobq.supervisor")
-
-#: Seconds between looks at what is due: how late a retry can be while every worker waits.
-TICK: Final = 0.1
 
 
 class Supervisor:
@@ -109,7 +106,8 @@ class Supervisor:
         return self._draining or self._stopping.asked
 
     def _wait(self, wake: int) -> None:
-        for key, _ in self._selector.select(TICK):
+        upkeep = None if self._stopping.now else self._upkeep
+        for key, _ in self._selector.select(upkeep.rest if upkeep else TICK):
             if key.fd == wake:
                 empty(wake)
             else:

@@ -4,7 +4,6 @@ import logging
 import os
 import random
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from typing import Final
 
 import msgpack
@@ -17,14 +16,20 @@ from jobq.runtime.children import Child, Key
 from jobq.runtime.control import Control, tell_lost
 from jobq.runtime.deaths import Deaths
 from jobq.runtime.hello import Hello
+from jobq.runtime.late import LateScheduler
+from jobq.runtime.pauses import Pauses
 from jobq.runtime.reaper import Reaper
 from jobq.runtime.recovery import Fate, Terms
+from jobq.runtime.rounds import TICK, Promoter, Round
 from jobq.runtime.settings import WorkerSettings
+from jobq.runtime.sweeping import Sweeper
+from jobq.runtime.usage import Usage
+from jobq.runtime.version import own_version
 from jobq.store import keys
 from jobq.store.address import parse_url
 from jobq.store.connect import Locate
 from jobq.store.connection import Connection
-from jobq.store.ops import control, enqueue, fetch, upkeep
+from jobq.store.ops import control, enqueue, upkeep
 from jobq.store.wire import Answers, AnyOp
 
 log = logging.getLogger("jobq.supervisor")
@@ -33,9 +38,8 @@ log = logging.getLogger("jobq.supervisor")
 BEAT: Final = 2.0
 SILENT: Final = 30.0
 
-#: Seconds between sweeps of stale lanes, and after how many a lane is stale.
+#: Seconds between sweeps.
 SWEEP: Final = 600.0
-LANE_AGE: Final = 86_400.0
 
 #: Seconds between looks at what Redis would do if its memory were full.
 LOOK_AT_MEMORY: Final = 600.0
@@ -47,7 +51,7 @@ REFUSED: Final = 1.0
 BACKOFF: Final = (0.05, 5.0)
 
 
-VERSION: Final = version("jobq")
+VERSION: Final = own_version()
 
 
 class Hurry(BaseException):
@@ -75,6 +79,14 @@ class Upkeep:
         self._connection = Connection(_at(hello.url))
         self._deaths = Deaths(self._exchange, self._now_ms)
         self._reaper = Reaper(self._exchange, self.lease, self._terms)
+        self._pauses = Pauses(lambda: self._queues, lambda: self._children)
+        self._promoter = Promoter(lambda: self._queues, clock, self._pauses.is_paused)
+        self._usage = Usage(self._exchange)
+        self._sweeper = Sweeper(self._exchange)
+        self._scheduler = LateScheduler(lambda: self._queues, self._now_ms, clock)
+        self._scheduler.met(hello)
+        parts = (self._pauses, self._promoter, self.control, self._scheduler)
+        self._round = Round(parts, self._exchange)
         now = clock.monotonic()
         #: What is done when next, monotonic seconds, and every how many seconds.
         self._due: dict[Callable[[], None], float] = {
@@ -104,6 +116,7 @@ class Upkeep:
         self._hello = hello
         self._reaper.lease = self.lease
         self._reaper.terms = self._terms
+        self._scheduler.met(hello)
 
     def tick(self, children: Sequence[Child]) -> None:
         """Do what is due; never raises for a Redis that is away or refuses.
@@ -155,6 +168,12 @@ class Upkeep:
             fates: of those of its jobs that are not just to be released.
         """
         self._deaths.add(child, fates)
+
+    @property
+    def rest(self) -> float:
+        """Seconds until `tick` next has something to do that cannot wait for a usual round."""
+        is_held_up = max(self._down_until, self._due[self._look]) > self._clock.monotonic()
+        return TICK if is_held_up else self._round.rest(self._now_ms())
 
     def now_is(self, state: str) -> None:
         """Say what the supervisor does, in the next round."""
@@ -211,7 +230,9 @@ class Upkeep:
             "app": self._hello.app,
             "version": VERSION,
             "queues": list(self._queues),
+            "weights": dict(zip(self._settings.queues, self._settings.weights, strict=False)),
             "jobs": list(self._hello.jobs),
+            "kinds": self._hello.kinds,
             "processes": self._settings.processes,
             "threads": self._settings.threads,
             "concurrency": self._settings.concurrency,
@@ -227,7 +248,7 @@ class Upkeep:
         ops += [enqueue.register_queue(queue) for queue in self._queues]
         now_ms, last, *_ = self._exchange(ops)
         if not isinstance(now_ms, StoreError):
-            self._offset_ms = now_ms - self._clock.monotonic() * 1000
+            self._set_time(now_ms)
         if not isinstance(last, StoreError):
             self.control.begin_after(last)
 
@@ -258,8 +279,7 @@ class Upkeep:
         self._reaper.look(self._queues, living, self._deaths.consumers, int(self._now_ms()))
 
     def _sweep(self) -> None:
-        before = self._now_ms() - LANE_AGE * 1000
-        self._exchange([upkeep.sweep_lanes(queue, before) for queue in self._queues])
+        self._sweeper.sweep(self._queues, self._now_ms())
 
     def _look_at_memory(self) -> None:
         """Warn of a Redis that would delete jobs when its memory is full (G1)."""
@@ -275,24 +295,26 @@ class Upkeep:
         self._evicts = policy
 
     def _look(self) -> None:
-        """Look, in one round trip, at what is due and at what we are told.
+        """Ask what all parts of the round want to know, in one round trip.
 
-        Ends the waits of idle workers when a retry is due, or when they are to stop.
+        Ends the waits of idle workers when a retry is due, when something was paused or resumed,
+        or when they are to stop.
         """
-        queues, told = self._queues, self.control.ops()
-        answers = self._exchange([*map(upkeep.due_soon, queues), *told])
-        now_ms = self._now_ms()
-        ready: set[str] = set()
-        for answer in answers[: len(queues)]:
-            if not isinstance(answer, StoreError):
-                ready |= {letter for letter, at in answer if at <= now_ms}
-        self.control.read(answers[len(queues) :] if told else [])
-        self.suspects_wait = fetch.SUSPECT in ready
-        work = bool(ready - {fetch.SUSPECT})
+        self._round.run()
+        self._set_time(self._promoter.now_ms)
+        self.suspects_wait = self._promoter.suspects_wait
+        has_new_line = self._usage.tell(self._promoter.lines, self._children)
+        work = self._round.wakes or has_new_line
         waiting = [
             upkeep.unblock(child.board.client)
             for child in self._children
-            if child.board.state == WAITING and (work or self.state != "running" or child.leaving)
+            if child.board.state == WAITING
+            and (
+                work
+                or self.state != "running"
+                or child.leaving
+                or not self._pauses.has_heeded(child)
+            )
         ]
         self._exchange(waiting)
 
@@ -318,8 +340,14 @@ class Upkeep:
         finally:
             self.waits_since = 0.0
 
+    def _set_time(self, now_ms: float | None) -> None:
+        if now_ms is not None:
+            self._offset_ms = now_ms - self._clock.monotonic() * 1000
+            for child in self._children:
+                child.board.offset = self._offset_ms
+
     def _now_ms(self) -> float:
-        """Redis time, as of the last beat: one clock for all hosts."""
+        """Redis time, as of the last round: one clock for all hosts."""
         return self._clock.monotonic() * 1000 + self._offset_ms
 
     def _is_down(self, error: StoreError) -> None:

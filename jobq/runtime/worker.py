@@ -7,7 +7,6 @@ are notes on the board, about jobs that are to end. Jobs leave both alone.
 import gc
 import logging
 import os
-import random
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,13 +19,15 @@ from jobq.core.ports import Application
 from jobq.errors import ConfigError
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import ENDED, MOST_QUEUES, REPLACED, Board
+from jobq.runtime.declared import declared_by
 from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello, travelling
 from jobq.runtime.notes import Notes
 from jobq.runtime.orphan import Guard
+from jobq.runtime.redis_time import redis_ms
 from jobq.runtime.settings import WorkerSettings
-from jobq.runtime.signed import SignedAttempts
+from jobq.runtime.signed import make_attempts
 from jobq.store.address import parse_url
 from jobq.store.connect import Locate
 from jobq.store.connection import Connection
@@ -89,7 +90,9 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
     definitions = [app.registry.get(name) for name in app.registry.names()]
     has_async = any(one is not None and one.is_async for one in definitions)
     has_sync = any(one is not None and not one.is_async for one in definitions)
-    attempts = _attempts(app, task.consumer)  # first: a key that cannot be used ends it all
+    now_ms = redis_ms(board, SystemClock(), _locate(app))
+    # First: a key that cannot be used ends it all.
+    attempts = make_attempts(app, consumer=task.consumer, now_ms=now_ms)
     say_hello(
         Hello(
             url=app.redis_url(),
@@ -99,6 +102,8 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
             jobs=tuple(app.registry.names()),
             lease=app.lease,
             policies=travelling(one for one in definitions if one is not None),
+            kinds=("both" if has_sync else "async") if has_async else "sync",
+            declared=declared_by(app, called),
         )
     )
     # What the app has imported lives as long as the process: no need to look through it again.
@@ -137,6 +142,7 @@ def _executor(
     locate = _locate(app)
     plan = Plan(
         queues=queues,
+        weights=settings.weights,
         consumer=task.consumer,
         threads=1 if task.isolated else settings.threads,
         concurrency=1 if task.isolated else settings.concurrency,
@@ -158,14 +164,6 @@ def _executor(
 
 def _locate(app: Application) -> Locate:
     return lambda: parse_url(app.redis_url())
-
-
-def _attempts(app: Application, consumer: str) -> Attempts:
-    registry, codec, signer, clock = app.registry, app.codec, app.signer, SystemClock()
-    rng = random.random  # noqa: S311  jitter
-    if signer is None:
-        return Attempts(registry, codec, consumer=consumer, clock=clock, rng=rng)
-    return SignedAttempts(registry, codec, signer, consumer=consumer, clock=clock, rng=rng)
 
 
 class _Signals:

@@ -5,7 +5,7 @@ on one cluster slot. Where a function takes a line (see `jobq.core.lines`), any 
 gives the same key, but for `jobs`.
 """
 
-from jobq.core.lines import lines_of
+from jobq.core.lines import HIGH, LOW, line_of, lines_of
 
 #: The consumer group of all streams; there is one, whatever the number of workers.
 GROUP = "jobq"
@@ -30,6 +30,11 @@ def jobs(line: str) -> str:
     """Return the stream of calls of a line, waiting for, or in, their first attempt."""
     queue, _, priority = line.partition(" ")
     return f"jobq:{{{queue}}}:jobs:{priority}" if priority else f"jobq:{{{queue}}}:jobs"
+
+
+def other_jobs(queue: str) -> tuple[str, str]:
+    """Return the streams of the jobs of high and of low priority, for scripts on all three."""
+    return jobs(line_of(queue, HIGH)), jobs(line_of(queue, LOW))
 
 
 def retries(line: str) -> str:
@@ -94,17 +99,30 @@ def meta(line: str) -> str:
 
 
 def schedules(line: str) -> str:
-    """Return the hash of schedule name → what it is and how it stands (msgpack)."""
+    """Return the hash of letter and schedule name → what it is and how it stands.
+
+    The letters: ``d`` its definition (msgpack), ``c`` the call of its jobs, ``r`` what stands for
+    both, ``y`` what stands for when it ticks, ``t`` the nominal time of its next tick in ms, ``p``
+    since when it is paused, ``o`` who declares it (since when the code is known, when it last said
+    so, the app), ``l`` the job of its last tick, ``b`` the ticks that wait for that, ``e`` what is
+    wrong with it, ``g`` since when it is in another queue. ``n`` alone: how often one was changed.
+    """
     return _key(line, "schedules")
 
 
 def ticks(line: str) -> str:
-    """Return the sorted set of schedule names: score = Redis time in ms of its next tick."""
+    """Return the sorted set of schedule names: score = when the next tick fires, Redis time in ms.
+
+    One that is paused has an infinite score: all schedules are here.
+    """
     return _key(line, "ticks")
 
 
 def past_ticks(line: str, schedule: str) -> str:
-    """Return the list of the last ticks of a schedule, the newest first (msgpack)."""
+    """Return the list of the last ticks of a schedule, the newest first.
+
+    Each is four words, see `jobq.core.timetable`.
+    """
     return _key(line, f"ticks:{schedule}")
 
 

@@ -4,10 +4,13 @@ What an operation *is* stands here and in ``ops``; ``sync`` and ``aio`` only car
 nothing is written twice. The packing and the parsing of the protocol are hiredis's.
 """
 
+import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from importlib import import_module
+from typing import Any, ClassVar, Generic, TypeVar
 
 import hiredis
 
@@ -40,6 +43,10 @@ _DENIED_IN_SCRIPT = re.compile("ACL failure in script|The user executing the scr
 _FOR_NOW = {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS"}
 
 
+#: Lets the scripts of a process obey the clock of tests, with 1; see `jobq.store.moved`.
+TEST_CLOCK = "JOBQ_TEST_CLOCK"
+
+
 class Script:
     """A Lua file, known to Redis by the hash of its text: releases never replace each other's.
 
@@ -49,9 +56,16 @@ class Script:
         name: the file's name without its ending.
         text: what Redis is given.
         sha: how Redis knows it.
+        every: all there are.
+        caches: forget what was made of the texts and shas.
+        change: what is done to a text when it is read; None: nothing.
     """
 
     __slots__ = ("name", "sha", "text")
+
+    every: ClassVar["list[Script]"] = []
+    caches: ClassVar[list[Callable[[], None]]] = []
+    change: ClassVar[Callable[[str], str] | None] = None
 
     name: str
     text: str
@@ -59,6 +73,7 @@ class Script:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.every.append(self)
 
     def __getattr__(self, attribute: str) -> str:
         """Read the file when ``text`` or ``sha`` is asked for the first time."""
@@ -67,9 +82,23 @@ class Script:
         from hashlib import sha1  # noqa: PLC0415  3 ms, for OpenSSL
 
         with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
-            self.text = file.read()
+            text = file.read()
+        if Script.change is None and os.environ.get(TEST_CLOCK) == "1":
+            import_module("jobq.store.moved").obey_test_clock()
+        self.text = text if Script.change is None else Script.change(text)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         return str(object.__getattribute__(self, attribute))
+
+    @classmethod
+    def change_all(cls, change: Callable[[str], str] | None) -> None:
+        """Read all files again, each at its next use, and change what is read."""
+        cls.change = change
+        for script in cls.every:
+            for attribute in ("text", "sha"):
+                with suppress(AttributeError):
+                    delattr(script, attribute)
+        for forget in cls.caches:
+            forget()
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from jobq.store.ops import upkeep
+from jobq.store.ops import enqueue, upkeep
 from tests.cli.burying import Undertaker
 from tests.cli.conftest import Run
 
@@ -53,16 +53,34 @@ def test_queues_count_jobs_by_state(run: Run, undertaker: Undertaker) -> None:
     assert mail == {
         "name": "mail",
         "ready": 1,
+        "delayed": 0,
         "running": 1,
         "retrying": 1,
         "unknown": 0,
         "dead": 1,
-        "totals": {"succeeded": 1, "retried": 1, "dead": 1, "cancelled": 0},
+        "totals": {"succeeded": 1, "retried": 1, "dead": 1, "cancelled": 0, "expired": 0},
         "put_back": 0,
+        "paused": [],
     }
     lines = run("queues").out.splitlines()
-    assert lines[0].split()[:5] == ["QUEUE", "READY", "RUNNING", "RETRYING", "DEAD"]
-    assert lines[2].split()[:5] == ["mail", "1", "1", "1", "1"]
+    assert lines[0].split()[:6] == ["QUEUE", "READY", "DELAYED", "RUNNING", "RETRYING", "DEAD"]
+    assert lines[2].split()[:6] == ["mail", "1", "0", "1", "1", "1"]
+
+
+def test_a_delayed_job(run: Run, undertaker: Undertaker) -> None:
+    undertaker.dead()
+    call = undertaker.codec.encode_call("shop.send", ("ada",), {}, None)
+    later = enqueue.enqueue_special("mail", [("later", call)], due=(3_600_000, 0))
+    undertaker.store.run(later)
+    mail = only(run("queues", "--json").json)
+    assert (mail["delayed"], mail["ready"]) == (1, 0)
+    found = run("job", "show", "later", "--json").json
+    assert isinstance(found, dict)
+    assert (found["state"], found["attempt"]) == ("delayed", 0)
+    assert isinstance(found["due_at"], str)
+    assert re.search(r"due .*\(in (1 h|59 m)\)", run("job", "show", "later").out)
+    assert run("job", "cancel", "later").code == 0
+    assert "state  cancelled" in run("job", "show", "later").out
 
 
 def test_queues_tell_of_jobs_that_no_worker_knows(run: Run, undertaker: Undertaker) -> None:
@@ -87,7 +105,7 @@ def test_a_job_from_ready_to_succeeded(run: Run, undertaker: Undertaker) -> None
     ready = shown()
     assert list(ready) == [
         "id", "queue", "state", "job", "args", "kwargs", "problem", "raw", "signed_by",
-        "attempt", "worker", "enqueued_at", "due_at", "failed_at", "result",
+        "attempt", "worker", "enqueued_at", "due_at", "paused", "failed_at", "result",
         "result_problem", "reason", "error", "message", "traceback", "history",
     ]  # fmt: skip
     assert (ready["id"], ready["queue"], ready["state"]) == (job_id, "mail", "ready")
@@ -151,7 +169,7 @@ def test_cancel_of_jobs_that_wait(run: Run, undertaker: Undertaker) -> None:
     assert found["state"] == "cancelled"
     assert run("job", "show", second).out.startswith("state  cancelled")
     assert only(run("queues", "--json").json)["totals"] == {
-        "succeeded": 0, "retried": 1, "dead": 0, "cancelled": 2,
+        "succeeded": 0, "retried": 1, "dead": 0, "cancelled": 2, "expired": 0,
     }  # fmt: skip
 
 
@@ -203,6 +221,7 @@ def test_workers(run: Run, undertaker: Undertaker) -> None:
         "host": "ann-laptop",
         "pid": 4127,
         "queues": ["mail", "bulk"],
+        "weights": {"mail": 5, "bulk": 1},
         "processes": 2,
         "threads": 1,
         "concurrency": 100,
@@ -219,7 +238,7 @@ def test_workers(run: Run, undertaker: Undertaker) -> None:
     record.pop("started_ms")
     assert found == {**record, "name": "ann:4127", "started_at": "2023-11-14T22:13:20.000Z"}
     line = run("workers").out.splitlines()[1]
-    assert line.startswith("ann:4127  running        3  mail, bulk  2 x 1 sync, 100 async")
+    assert line.startswith("ann:4127  running        3  mail=5, bulk=1  2 x 1 sync, 100 async")
 
 
 @pytest.mark.parametrize("record", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x81\xa4host\x05"])
@@ -275,6 +294,36 @@ def test_enqueue_with_an_app_uses_its_queue_and_signature(
     assert ran.code == 1
     assert "Its signature: shop.send(to, *, subject='')" in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_enqueue_for_later(run: Run, redis_url: str) -> None:
+    for words, state in (
+        (("--delay", "5m", "--priority", "high"), "delayed"),
+        (("--at", "2001-01-01T00:00Z", "--priority", "low", "--expires", "1h"), "ready"),
+    ):
+        made = run("enqueue", "shop.send", *words, "--json").json
+        assert isinstance(made, dict)
+        assert f"state     {state}" in run("job", "show", str(made["id"])).out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["--delay", "nan"], "delay is 'nan', which is not a duration"),
+        (["--delay", "-1"], "delay is '-1'"),
+        (["--delay", "400d"], "delay is 400 d ahead, and max_delay is 365 d"),
+        (["--at", "tomorrow"], "'tomorrow' is no moment; use 2030-01-01T09:00+01:00"),
+        (["--at", "2030-01-01T09:00"], "has no offset from UTC"),
+        (["--at", "9999-12-31T23:59Z"], "ahead, and max_delay is 365 d"),
+        (["--at", "2030-01-01T09:00Z", "--delay", "1"], "delay and at contradict each other"),
+        (["--priority", "urgent"], "'urgent' is not one of 'high', 'normal', 'low'"),
+        (["--expires", "x"], "expires is 'x'"),
+    ],
+)
+def test_enqueue_for_no_time(run: Run, redis_url: str, words: list[str], problem: str) -> None:
+    ran = run("enqueue", "x", *words)
+    assert (ran.code, ran.out) == (2, "")
+    assert problem in ran.err
 
 
 @pytest.mark.parametrize(

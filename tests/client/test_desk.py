@@ -211,7 +211,7 @@ def test_cancel_waits_until_a_running_job_has_ended(desk: Desk, undertaker: Unde
         (_, command), *_ = wait_until(
             lambda: undertaker.store.run(control.read("0-0")), "a worker was told"
         )
-        assert command == Command(control.CANCEL, job_id, "mail", attempt.entry.decode())
+        assert command == Command(control.CANCEL, job_id, "mail", "j" + attempt.entry.decode())
         assert undertaker.store.run(settle.cancelled(attempt))
         row = asked.result(timeout=20)
     assert row is not None

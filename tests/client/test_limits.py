@@ -126,7 +126,7 @@ def test_what_cannot_be_told_is_said(small: JobQ) -> None:
         f = small.job(name="f")(function)
         sending = f._sending
         with pytest.raises(StoreUnavailable, match="may or may not exist"):
-            sending.check("id", UNCERTAIN)
+            sending.landed("id", UNCERTAIN)
 
 
 def test_strange_keys_change_nothing(store: Store, server: Server) -> None:

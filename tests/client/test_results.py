@@ -170,7 +170,7 @@ def test_a_job_that_runs_is_interrupted(
     assert ask(handle, "cancel") is True
     assert ask(handle, "status") is JobState.RUNNING
     told = [command for _, command in hand.store.run(control.read("0-0"))]
-    assert told == [Command("cancel", handle.id, "default", taken.entry.decode())] * 2
+    assert told == [Command("cancel", handle.id, "default", "j" + taken.entry.decode())] * 2
     hand.cancelled(taken)
     assert ask(handle, "status") is JobState.CANCELLED
     with pytest.raises(JobCancelled, match=handle.id):
@@ -341,7 +341,7 @@ def test_waiting_polls_nothing(far: JobQ, proxy: Proxy, hand: Hand, server: Serv
 
 def looks(proxy: Proxy) -> int:
     """Count what it asked about the job as a whole: scripts, less the enqueue."""
-    return sum(command[0] == b"EVALSHA" and command[2] > b"6" for command in proxy.commands)
+    return sum(command[0] == b"EVALSHA" and int(command[2]) > 6 for command in proxy.commands)
 
 
 def test_a_job_that_keeps_no_result_ends_the_wait(

@@ -89,3 +89,42 @@ def test_garbage_is_unreadable(data: object) -> None:
 def test_a_huge_history_is_unreadable() -> None:
     with pytest.raises(CallUnreadable, match="bytes"):
         History.decode(b"\x00" * 10_000_000)
+
+
+def test_what_a_release_before_has_written_can_be_read() -> None:
+    row = [1, 2, 5, [[1, 9, "failed", "E", "m", "t"]]]
+    history = History.decode(msgpack.packb(row))
+    assert (history.crashes, history.unknown_since_ms, len(history.attempts)) == (2, 5, 1)
+    assert (history.snoozes, history.first_failed_ms, history.snoozed_ms) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    "rest", [[0], [0, None, None], [-1, None, None, None], [0, "x", None, None], [None] * 4]
+)
+def test_the_rest_of_a_row_is_whole_or_unreadable(rest: list[object]) -> None:
+    with pytest.raises(CallUnreadable):
+        History.decode(msgpack.packb([1, 0, None, [], *rest]))
+
+
+def test_the_first_failure_is_remembered_until_it_snoozes_or_starts_afresh() -> None:
+    history = History()
+    for attempt in range(1, 30):
+        history = history.add(AttemptRecord(attempt, attempt * 10, "failed"), retries=40)
+    assert (history.first_failed_ms, history.retries) == (10, 40)
+    assert History.decode(history.encode()) == history
+    snoozed = history.snoozed(500).snoozed(600)
+    assert (snoozed.snoozes, snoozed.snoozed_ms, snoozed.first_failed_ms) == (2, 600, None)
+    assert History.decode(snoozed.encode()) == snoozed
+    failed = snoozed.add(AttemptRecord(30, 700, "failed"))
+    assert (failed.snoozes, failed.snoozed_ms, failed.first_failed_ms) == (2, None, 700)
+    assert failed.afresh().first_failed_ms is None
+    assert failed.afresh().attempts == failed.attempts
+
+
+def test_what_was_started_since() -> None:
+    assert not History().started_since(1)
+    assert History().snoozed(5).started_since(5)
+    assert not History().snoozed(5).started_since(6)
+    failed = History().snoozed(5).add(AttemptRecord(1, 7, "failed"))
+    assert failed.started_since(7)
+    assert not failed.started_since(8)

@@ -23,6 +23,7 @@ from jobq.core.options import (
     resolve,
     to_headers,
 )
+from jobq.core.placing import CHECKS
 from jobq.errors import CallUnreadable, OptionError
 
 
@@ -55,7 +56,7 @@ def test_good_options_are_normalised() -> None:
         no_retry_on=(KeyError, ValueError),
         timeout=300.0,
         result_ttl=3600.0,
-        job_id="order-1",
+        placing={"job_id": "order-1"},
     )
     assert parse() == Options()
     assert parse(timeout=None).timeout is None
@@ -74,6 +75,12 @@ def test_good_options_are_normalised() -> None:
         *[("timeout", value) for value in (0, -1, "x", True, float("nan"))],
         *[("result_ttl", value) for value in (None, -1, "x", True)],
         *[("job_id", value) for value in ("", "a b", None, 5)],
+        *[
+            (option, value)
+            for option in ("expires", "retry_for")
+            for value in (0, -1, "x", True, float("nan"), float("inf"), 4e9, "101y", 10**400)
+        ],
+        *[("on_expire", value) for value in ("", "bury", None, True, 1)],
     ],
 )
 def test_bad_values_name_the_option(option: str, value: object) -> None:
@@ -84,7 +91,7 @@ def test_bad_values_name_the_option(option: str, value: object) -> None:
 def test_an_unknown_option_names_the_nearest() -> None:
     with pytest.raises(OptionError, match=r"unknown option 'retires'; did you mean 'retries'"):
         parse(retires=3)
-    with pytest.raises(OptionError, match=r"unknown option 'zzz'. Options: backoff, fsync, "):
+    with pytest.raises(OptionError, match=r"unknown option 'zzz'. Options: .*backoff, .*expires, "):
         parse(zzz=3)
 
 
@@ -98,7 +105,10 @@ def test_options_out_of_place_say_where_they_belong() -> None:
 
 
 def test_every_option_has_a_place() -> None:
-    assert {field.name for field in fields(Options)} == DECLARATION_OPTIONS | CALL_OPTIONS
+    names = {field.name for field in fields(Options)} - {"placing", "drop_expired"}
+    placed = {"on_expire", *CHECKS}
+    assert names | placed == DECLARATION_OPTIONS | CALL_OPTIONS
+    assert not names & placed
 
 
 def test_the_queue_may_have_any_printable_character_but_braces() -> None:
@@ -123,7 +133,7 @@ def test_options_lie_over_options() -> None:
 
 
 def test_headers_hold_what_was_given() -> None:
-    assert to_headers(Options(queue="a", job_id="b", name="c")) == {}
+    assert to_headers(Options(queue="a", placing={"job_id": "b"}, name="c")) == {}
     assert to_headers(parse(retries=0, timeout=None, result_ttl=0, backoff=5)) == {
         "r": 0,
         "t": None,
@@ -148,6 +158,9 @@ def test_what_cannot_travel_is_refused(options: Options) -> None:
             "retries": st.integers(0, 1000),
             "timeout": st.none() | st.floats(0.001, 1e6),
             "result_ttl": st.floats(0, 1e6),
+            "expires": st.none() | st.floats(0.001, 1e6),
+            "on_expire": st.sampled_from(["dead", "drop"]),
+            "retry_for": st.none() | st.floats(0.001, 1e6),
             "backoff": st.lists(st.floats(0, 1e6), min_size=1, max_size=5),
         },
     )
@@ -176,3 +189,20 @@ def test_garbage_in_headers_is_unreadable(key: str, value: object) -> None:
 
 def test_unset_says_so() -> None:
     assert repr(UNSET) == "UNSET"
+
+
+def test_retry_for_stands_for_the_count_where_none_is_given_with_it() -> None:
+    assert resolve(parse(retry_for="6h")) == Policy(retries=1000, retry_for=21600.0)
+    assert resolve(parse(retry_for="6h", retries=2)) == Policy(retries=2, retry_for=21600.0)
+    assert resolve(parse(retry_for=None)) == Policy()
+    over = parse(retry_for=60).over(parse(retries=5))
+    assert resolve(over).retries == 1000
+    assert resolve(parse(retries=5).over(parse(retry_for=60))) == Policy(retries=5, retry_for=60.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("e", 0), ("e", "x"), ("o", 2), ("o", True), ("f", -1), ("f", b"")]
+)
+def test_a_limit_that_nobody_sends_is_unreadable(key: str, value: object) -> None:
+    with pytest.raises(CallUnreadable, match=f"header '{key}'"):
+        policy_with(Policy(), {key: value})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from jobq.core.lines import line_of
 from jobq.errors import StoreError
 from jobq.store import keys
 from tests.conftest import StartServer
@@ -61,6 +62,8 @@ def sorted_noise(key: str) -> Callable[[Field], object]:
 
 NOISE: dict[str, Callable[[Field], object]] = {
     "jobs": stream_noise(keys.jobs(QUEUE)),
+    "high": stream_noise(keys.jobs(line_of(QUEUE, "high"))),
+    "low": stream_noise(keys.jobs(line_of(QUEUE, "low"))),
     "retries": stream_noise(keys.retries(QUEUE)),
     "dead": stream_noise(keys.dead(QUEUE)),
     "due": sorted_noise(keys.due(QUEUE)),
@@ -69,6 +72,8 @@ NOISE: dict[str, Callable[[Field], object]] = {
     "history": hash_noise(keys.history(QUEUE)),
     "meta": hash_noise(keys.meta(QUEUE)),
     "cancels": hash_noise(keys.cancels(QUEUE)),
+    "schedules": hash_noise(keys.schedules(QUEUE)),
+    "ticks": sorted_noise(keys.ticks(QUEUE)),
     "workers": hash_noise(keys.WORKERS),
     "control": stream_noise(keys.CONTROL),
     "queues": lambda field: field.server.cli("SADD", keys.QUEUES, noise()),

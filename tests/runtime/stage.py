@@ -17,6 +17,7 @@ from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.loop import LoopExecutor
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.notes import Notes
+from jobq.runtime.redis_time import redis_ms
 from jobq.store.address import Address, parse_url
 from jobq.store.connection import Connection
 from jobq.store.ops import manage
@@ -37,6 +38,7 @@ class Stage:
         self.app = app
         self.board = Board()
         self.lease = lease
+        self._connections: list[Connection] = []
 
     def run(
         self,
@@ -57,7 +59,15 @@ class Stage:
         registry = self.app.registry
         queues = tuple(registry.queues())
         clock = SystemClock()
-        attempts = Attempts(registry, self.app.codec, consumer=ME, clock=clock, rng=lambda: 0.5)
+        now_ms = redis_ms(self.board, clock)
+        attempts = Attempts(
+            registry,
+            self.app.codec,
+            consumer=ME,
+            now_ms=now_ms,
+            rng=lambda: 0.5,
+            max_delay=self.app.max_delay,
+        )
         plan = Plan(
             queues=queues,
             consumer=ME,
@@ -73,12 +83,17 @@ class Stage:
         if loop or threads > 1:
             executor = LoopExecutor(plan, attempts, self._locate, self.board, clock, notes)
         else:
-            connect = lambda: Connection(self._locate)  # noqa: E731
-            executor = InlineExecutor(plan, attempts, connect, self.board, clock, notes)
+            executor = InlineExecutor(plan, attempts, self._connect, self.board, clock, notes)
         soon = patch.object(loop_module, "BURST_LOOK", 0.02)
         with soon, _handling(executor.interrupt), _playing(play):
             executor.run()
+        for connection in self._connections:
+            connection.close()
         return executor.replaced
+
+    def _connect(self) -> Connection:
+        self._connections.append(Connection(self._locate))
+        return self._connections[-1]
 
     def _locate(self) -> Address:
         return parse_url(self.app.redis_url())
@@ -109,7 +124,7 @@ class Stage:
 
 def name_of(place: Place) -> bytes:
     """Return how notes call it."""
-    return note_name(place.entry.encode(), place.queue, retries=place.retries)
+    return note_name(place.entry.encode(), place.queue, place.letter)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """From an entry to a call, and from an outcome to the op that says so."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgpack
 from hypothesis import given
@@ -12,7 +13,7 @@ from jobq.core.clock import SystemClock
 from jobq.core.codec import Codec
 from jobq.core.history import AttemptRecord, History
 from jobq.core.letter import Letter
-from jobq.errors import Dead, Retry
+from jobq.errors import Dead, Retry, Snooze
 from jobq.runtime.attempts import UNKNOWN_LIMIT, Attempts
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.describe import describe, enqueued_ms, one_line
@@ -25,24 +26,13 @@ def function(n: int = 1) -> int:
     return n
 
 
-class Fixed:
-    """A clock that stands still."""
-
-    def __init__(self, now: float) -> None:
-        self.now = now
-
-    def time(self) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 def make(now: float | None = None, **options: object) -> Attempts:
     app = JobQ("redis://localhost")
     app.job(name="f", **options)(function)  # type: ignore[call-overload]
-    clock = SystemClock() if now is None else Fixed(now)
-    return Attempts(app.registry, app.codec, consumer="me", clock=clock, rng=lambda: 0.5)
+    time = SystemClock().time if now is None else lambda: now
+    return Attempts(
+        app.registry, app.codec, consumer="me", now_ms=lambda: time() * 1000, rng=lambda: 0.5
+    )
 
 
 def item(
@@ -65,6 +55,16 @@ def script(op: object) -> str:
 def words(op: object) -> list[object]:
     assert isinstance(op, Op)
     return list(op.words)
+
+
+def letter_of(op: object) -> Letter:
+    """Return the dead letter that an op writes."""
+    given = words(op)
+    keys = given[2]
+    assert isinstance(keys, int)
+    blob = given[3 + keys + 6]
+    assert isinstance(blob, bytes)
+    return Letter.decode(blob)
 
 
 def delivery(attempts: Attempts, *args: object, **kwargs: object) -> Delivery:
@@ -97,7 +97,7 @@ def test_an_attempt_too_many_is_buried_unstarted() -> None:
     past = History().add(AttemptRecord(2, 0, "crashed", "WorkerDied", "killed"))
     op = attempts.read(item(count=3, history=past.encode()))
     assert script(op) == "bury"
-    letter = Letter.decode(words(op)[-4])  # type: ignore[arg-type]
+    letter = letter_of(op)
     assert letter.attempts == 2
     assert letter.failure.message == "killed"
 
@@ -184,3 +184,100 @@ def test_when_a_job_was_enqueued_whatever_stands_there() -> None:
     for odd in (b"", b"x", b"-5", b"a-b", b"9" * 20, "٣".encode()):
         assert enqueued_ms(odd, b"7-0") == 7
     assert enqueued_ms(b"x", b"%d-0" % (2**64 - 1)) == 0
+
+
+#: When the entry of `item` was added, in seconds.
+ADDED = 1_700_000_000.0
+
+
+def test_what_has_waited_too_long_is_not_started() -> None:
+    for waited, fate in ((59.9, ""), (60.0, ""), (60.1, "bury")):
+        read = make(ADDED + waited, expires="1m").read(item())
+        assert (script(read) if isinstance(read, Op) else "") == fate
+    letter = letter_of(make(ADDED + 3700, expires="1h").read(item()))
+    assert (letter.reason, letter.failure.error, letter.attempts) == ("expired", "JobExpired", 0)
+    assert letter.failure.message == (
+        "it waited 1 h 1 m for its first start, longer than 1 h (expires)"
+    )
+
+
+def test_a_call_can_expire_by_itself_or_be_dropped() -> None:
+    own = CODEC.encode_call("f", (), {}, {"e": 5.0})
+    assert script(make(ADDED + 6).read(item(own))) == "bury"
+    never = CODEC.encode_call("f", (), {}, {"e": None})
+    assert isinstance(make(ADDED + 6, expires=5).read(item(never)), Delivery)
+    dropped = make(ADDED + 6, expires=5, on_expire="drop", result_ttl=9).read(item())
+    assert script(dropped) == "end"
+    assert words(dropped)[-3:] == [9000, result.expired(_waited("6 s", "5 s")), "expired"]
+
+
+def _waited(long: str, limit: str) -> str:
+    return f"it waited {long} for its first start, longer than {limit} (expires)"
+
+
+def test_expiry_counts_from_when_it_became_ready() -> None:
+    attempts = make(ADDED + 100, expires=60)
+    assert script(attempts.read(item())) == "bury"
+    for more in (
+        (b"ready", b"1700000050000"),
+        (b"first", b"1699000000000-0", b"ready", b"1700000041000"),
+    ):
+        assert isinstance(attempts.read(item(more=more)), Delivery)
+    assert script(attempts.read(item(more=(b"ready", b"1700000039000")))) == "bury"
+    assert script(attempts.read(item(more=(b"ready", b"soon")))) == "bury", "it is no time"
+    given_back = item(count=1, more=(b"first", b"1700000000000-0"))
+    assert script(attempts.read(given_back)) == "bury", "it was never started"
+
+
+def test_what_was_started_does_not_expire() -> None:
+    attempts = make(ADDED + 100, expires=60)
+    first = (b"first", b"1700000000000-0")
+    snoozed = History().snoozed(int(ADDED * 1000) + 1)
+    crashed = History().add(
+        AttemptRecord(1, int(ADDED * 1000) + 1, "crashed", "WorkerDied", "killed")
+    )
+    for history in (snoozed, crashed):
+        assert isinstance(
+            attempts.read(item(count=1, history=history.encode(), more=first)), Delivery
+        )
+    assert isinstance(attempts.read(item(count=2, more=first)), Delivery)
+    # Those of before it was brought back from the dead letters do not count.
+    before = History().add(AttemptRecord(1, int(ADDED * 1000) - 1, "failed", "E", "no"))
+    revived = item(more=(b"history", before.afresh().encode()))
+    assert script(attempts.read(revived)) == "bury"
+
+
+def test_a_snooze_gives_the_attempt_back() -> None:
+    attempts = make(ADDED)
+    first = attempts.failed(delivery(attempts), Snooze("10m"))
+    assert script(first) == "retry"
+    assert 600_000 in words(first)
+    again = attempts.failed(
+        delivery(attempts, count=3), Snooze(until=datetime.fromtimestamp(ADDED + 5, UTC))
+    )
+    assert script(again) == "park"
+    assert b"3, 2, 5000" in repr(words(again)).encode()
+    broken = attempts.failed(delivery(attempts), Snooze(-1))
+    assert script(broken) == "retry"
+    assert b"taken for a failure" in repr(words(broken)).encode()
+
+
+def test_no_retry_starts_when_its_time_is_over() -> None:
+    past = History().add(AttemptRecord(1, int(ADDED * 1000), "failed", "OSError", "no"))
+    later = item(count=2, history=past.encode())
+    assert isinstance(make(ADDED + 10, retry_for=10).read(later), Delivery)
+    buried = letter_of(make(ADDED + 10.1, retry_for=10).read(later))
+    assert (buried.reason, buried.attempts) == ("retry_for is over", 1)
+    assert buried.failure.error == "OSError"
+    snoozed = item(count=2, history=past.snoozed(1).encode())
+    assert isinstance(make(ADDED + 10.1, retry_for=10).read(snoozed), Delivery)
+
+
+def test_job_functions_without_expiry_are_looked_up_once() -> None:
+    """What an expiry costs, only those pay that have one."""
+    app = JobQ("redis://localhost")
+    app.job(name="f")(function)
+    app.job(name="g", expires=5)(lambda: None)
+    assert app.registry.get_plain("f") is app.registry.get("f")
+    assert app.registry.get_plain("g") is None
+    assert app.registry.get("g") is not None

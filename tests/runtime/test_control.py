@@ -64,8 +64,8 @@ def say(control: Control) -> Say:
     return send
 
 
-def cancel(entry: str = "7-0", queue: str = "b", job_id: str = "id") -> Command:
-    return Command("cancel", job_id, queue, entry)
+def cancel(where: str = "j7-0", queue: str = "b", job_id: str = "id") -> Command:
+    return Command("cancel", job_id, queue, where)
 
 
 def test_nothing_is_read_before_the_beginning_is_known(clock: Time) -> None:
@@ -78,7 +78,7 @@ def test_nothing_is_read_before_the_beginning_is_known(clock: Time) -> None:
 
 
 def test_of_the_time_before_only_cancels_count(control: Control, child: Recorder) -> None:
-    child.board.hold([b"7-0"], 1, retries=False)
+    child.board.hold([b"7-0"], 1, "j")
     control.read([[("4-0", cancel()), ("5-0", Command("stop", "me"))]])
     assert control.orders == []
     control.act([child])
@@ -97,7 +97,7 @@ def test_what_was_said_long_ago_is_not_said_again_when_the_newest_are_lost(
     control: Control, say: Say
 ) -> None:
     """After a failover, say: somebody of our name was told to stop yesterday."""
-    control.read([[("90000001-0", Command("cancel", "id", "b", "7-0"))]])
+    control.read([[("90000001-0", Command("cancel", "id", "b", "j7-0"))]])
     control.begin_after("90000000-0")
     assert "(89990000-0" in control.ops()[0].words
     control.read([[("89990000-0", Command("stop", "me")), ("90000002-0", Command("drain", "me"))]])
@@ -118,14 +118,15 @@ def test_an_answer_that_is_an_error_changes_nothing(control: Control) -> None:
 def test_a_running_job_is_noted_once_and_killed_when_it_ignores_that(
     control: Control, clock: Time, child: Recorder, say: Say
 ) -> None:
-    child.board.hold([b"7-0"], 0, retries=False)  # of the other queue: not meant
-    (place,) = child.board.hold([b"7-0"], 1, retries=True)
+    child.board.hold([b"7-0"], 0, "r")  # of the other queue: not meant
+    child.board.hold([b"7-0"], 1, "j")  # of another stream of this one
+    (place,) = child.board.hold([b"7-0"], 1, "r")
     child.board.started(place)
-    say(cancel())
+    say(cancel("r7-0"))
     control.act([child])
     control.act([child])
     assert child.signals == ["SIGUSR1"]
-    assert child.board.notes() == [(CANCEL, note_name(b"7-0", 1, retries=True))]
+    assert child.board.notes() == [(CANCEL, note_name(b"7-0", 1, "r"))]
     clock.now += GRACE + 0.1
     control.act([child])
     control.act([child])
@@ -136,13 +137,13 @@ def test_a_running_job_is_noted_once_and_killed_when_it_ignores_that(
 def test_one_that_ends_is_forgotten(
     control: Control, clock: Time, child: Recorder, say: Say
 ) -> None:
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     child.board.started(place)
     say(cancel())
     control.act([child])
     child.board.drop([place])
     control.act([child])
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     child.board.started(place)
     clock.now += GRACE + 1
     control.act([child])
@@ -152,7 +153,7 @@ def test_one_that_ends_is_forgotten(
 def test_one_that_had_not_been_started_is_told_again(
     control: Control, clock: Time, child: Recorder, say: Say
 ) -> None:
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     say(cancel())
     control.act([child])
     clock.now += GRACE + 1
@@ -169,7 +170,7 @@ def test_one_that_had_not_been_started_is_told_again(
 
 
 def test_a_full_mailbox_is_tried_again(control: Control, child: Recorder, say: Say) -> None:
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     child.board.started(place)
     child.board.leave_notes([(LOST, b"0j1-0")])
     say(cancel())
@@ -183,7 +184,7 @@ def test_one_that_cannot_be_told_is_killed_too(
     control: Control, clock: Time, child: Recorder, say: Say
 ) -> None:
     """The main thread of its worker is in C for ever, and has not read its last notes."""
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     child.board.leave_notes([(LOST, b"0j1-0")])
     say(cancel())
     control.act([child])
@@ -201,7 +202,7 @@ def test_one_that_cannot_be_told_is_killed_too(
 def test_asking_again_gives_no_more_time(
     control: Control, clock: Time, child: Recorder, say: Say
 ) -> None:
-    (place,) = child.board.hold([b"7-0"], 1, retries=False)
+    (place,) = child.board.hold([b"7-0"], 1, "j")
     child.board.started(place)
     say(cancel())
     control.act([child])
@@ -221,13 +222,13 @@ def test_a_job_that_arrives_a_little_later_is_found(
     say(cancel())
     control.act([child])
     clock.now += REMEMBERED / 2
-    child.board.hold([b"7-0"], 1, retries=False)
+    child.board.hold([b"7-0"], 1, "j")
     control.act([child])
     assert child.signals == ["SIGUSR1"]
-    say(cancel("8-0", job_id="another"))
+    say(cancel("j8-0", job_id="another"))
     clock.now += REMEMBERED + 1
     control.act([child])
-    child.board.hold([b"8-0"], 1, retries=False)
+    child.board.hold([b"8-0"], 1, "j")
     control.act([child])
     assert child.signals == ["SIGUSR1"], "but not for ever"
 
@@ -235,17 +236,17 @@ def test_a_job_that_arrives_a_little_later_is_found(
 def test_an_entry_that_is_not_known_is_looked_up(
     control: Control, child: Recorder, say: Say
 ) -> None:
-    child.board.hold([b"7-0"], 1, retries=False)
+    child.board.hold([b"7-0"], 1, "j")
     say(cancel(""), cancel("", job_id="done"))
     assert len(control.ops()) == 3
-    control.read([[], Seen(JobState.RUNNING, "7-0"), Seen(None)])
+    control.read([[], Seen(JobState.RUNNING, where="j7-0"), Seen(None)])
     assert len(control.ops()) == 1
     control.act([child])
     assert child.board.notes() == [(CANCEL, b"1j7-0")]
 
 
 def test_lost_leases_are_told_once(child: Recorder) -> None:
-    first, second = child.board.hold([b"7-0", b"8-0"], 1, retries=False)
+    first, second = child.board.hold([b"7-0", b"8-0"], 1, "j")
     child.board.started(first)
     lost = [Key("b", False, "7-0"), Key("b", False, "8-0"), Key("a", False, "7-0")]
     tell_lost(child, lost)
@@ -258,7 +259,7 @@ def test_lost_leases_are_told_once(child: Recorder) -> None:
 
 
 def test_what_becomes_of_the_jobs_of_a_dead_worker(child: Recorder) -> None:
-    late, beside, _ = child.board.hold([b"1-0", b"2-0", b"3-0"], 0, retries=False)
+    late, beside, _ = child.board.hold([b"1-0", b"2-0", b"3-0"], 0, "j")
     child.board.started(late)
     child.board.started(beside)
     died = child.fates(End(-11, 512_000_000))
@@ -275,6 +276,6 @@ def test_what_becomes_of_the_jobs_of_a_dead_worker(child: Recorder) -> None:
 
 
 def test_one_that_never_said_hello_holds_nothing(child: Recorder) -> None:
-    child.board.hold([b"1-0"], 0, retries=False)
+    child.board.hold([b"1-0"], 0, "j")
     child.hello = None
     assert list(child.holds()) == []

@@ -67,7 +67,7 @@ class Place:
 
     def __init__(self, *, timeout: float | None) -> None:
         self.board, clock = Board(), SystemClock()
-        (place,) = self.board.hold([b"1-0"], 0, retries=False)
+        (place,) = self.board.hold([b"1-0"], 0, "j")
         self.notes = Notes(self.board, ["default"], lease=30.0, clock=clock)
         host = SimpleNamespace(
             attempts=SimpleNamespace(call=job),

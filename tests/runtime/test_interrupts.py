@@ -257,7 +257,7 @@ def test_only_the_one_of_two_with_the_same_entry(stage: Stage, redis: Redis) -> 
 
     def play() -> None:
         (place,) = stage.wait_started()
-        other = Place(place.entry, 1 - place.queue, place.retries, started=False)
+        other = Place(place.entry, 1 - place.queue, place.letter, started=False)
         stage.note(LOST, name_of(other))
         stage.note(b"c", name_of(other))
         wait_until(lambda: stage.board.leave_notes([(LOST, b"nothing")]), "the notes were read")

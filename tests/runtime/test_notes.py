@@ -26,7 +26,7 @@ def make() -> tuple[Notes, Board, Clock]:
 
 def test_a_cancel_is_claimed_once_and_remembered() -> None:
     notes, board, _ = make()
-    board.leave_notes([(CANCEL, note_name(b"1-0", 0, retries=False))])
+    board.leave_notes([(CANCEL, note_name(b"1-0", 0, "j"))])
     notes.take()
     assert notes.wanted
     assert notes.wants(item())
@@ -38,7 +38,7 @@ def test_a_cancel_is_claimed_once_and_remembered() -> None:
 
 def test_entries_of_other_streams_are_others() -> None:
     notes, board, _ = make()
-    name = note_name(b"1-0", 1, retries=True)
+    name = note_name(b"1-0", 1, "r")
     board.leave_notes([(CANCEL, name), (LOST, name)])
     notes.take()
     for other in (item("b"), item("a", count=2), item("b", b"1-01", 2), item("a")):

@@ -38,7 +38,7 @@ def taken(
     op: Op[bool] | Op[int] = recover(
         held,
         fate,
-        queue="default",
+        line="default",
         consumer="dead",
         in_retries=in_retries,
         terms=TERMS,
@@ -139,10 +139,10 @@ def test_the_last_hard_timeout_buries() -> None:
 
 
 def test_a_job_that_was_to_end_ends_as_cancelled() -> None:
-    assert taken(held(), Cancelled())[0] == "cancelled"
-    assert taken(held(2), Cancelled(), in_retries=True)[0] == "cancelled"
+    assert taken(held(), Cancelled())[0] == "end"
+    assert taken(held(2), Cancelled(), in_retries=True)[0] == "end"
     marked = Held(b"1-0", [b"id", CALL], 1, None, mark=b"j1-0")
-    assert taken(marked, Crashed("killed"))[0] == "cancelled", "whatever its process died of"
+    assert taken(marked, Crashed("killed"))[0] == "end", "whatever its process died of"
     elsewhere = Held(b"1-0", [b"id", CALL], 1, None, mark=b"r1-0")
     assert taken(elsewhere, Crashed("killed"))[0] == "retry"
 

@@ -21,6 +21,7 @@ from jobq.store.ops.control import Command
 from jobq.store.sync import Store
 from jobq.store.wire import Op
 from tests.conftest import StartServer
+from tests.store.line import due_soon
 from tests.support.server import Server
 
 NAMES = ("slow", "gone", "strange", "silent")
@@ -103,7 +104,7 @@ def test_leases_are_renewed_and_lost_ones_are_told(
     store: Store, kept: Upkeep, clock: Clock, child: Recorder
 ) -> None:
     mine, waits, lost = take(store, 3)
-    first, _, third = child.board.hold([mine, waits, lost], 0, retries=False)
+    first, _, third = child.board.hold([mine, waits, lost], 0, "j")
     child.board.started(first)
     child.board.started(third)
     kept.tick([child])
@@ -160,14 +161,14 @@ def test_newer_code_and_older_workers_are_both_looked_after(
 
 
 def test_what_a_dead_worker_held_goes_to_others(
-    store: Store, kept: Upkeep, child: Recorder
+    server: Server, store: Store, kept: Upkeep, child: Recorder
 ) -> None:
     ran, waited = take(store, 2)
-    first, _ = child.board.hold([ran, waited], 0, retries=False)
+    first, _ = child.board.hold([ran, waited], 0, "j")
     child.board.started(first)
     kept.died(child, child.fates(End(-9, 1_000_000)))
     kept.tick([])
-    due = {letter for letter, _ in store.run(upkeep.due_soon("default"))}
+    due = {letter for letter, _ in due_soon(server, "default")}
     assert due == {fetch.SUSPECT, fetch.ANY}
 
 
@@ -177,7 +178,7 @@ def test_nothing_is_hurried_that_does_not_wait(kept: Upkeep) -> None:
 
 
 def test_a_queue_that_cannot_take_its_jobs_back_does_not_stop_the_rest(
-    store: Store, hello: Hello, clock: Clock, caplog: pytest.LogCaptureFixture
+    server: Server, store: Store, hello: Hello, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stranger has written over one of its keys."""
     queues = ("broken", "default")
@@ -192,12 +193,13 @@ def test_a_queue_that_cannot_take_its_jobs_back_does_not_stop_the_rest(
     for _ in range(3):
         kept.tick([])
         clock.ahead += 1.1
-    assert len(store.run(upkeep.due_soon("default"))) == 1
+    assert len(due_soon(server, "default")) == 1
     assert record(store)["state"] == "running"
-    assert sum("WRONGTYPE" in line for line in caplog.messages) == 1
+    wrong = [line.split(" error=")[0] for line in caplog.messages if "WRONGTYPE" in line]
+    assert sorted(wrong) == ["cannot promote queue=broken", "refused by redis"], "each once"
     store.run(Op(("DEL", keys.due("broken")), int))
     kept.tick([])
-    assert len(store.run(upkeep.due_soon("broken"))) == 1
+    assert len(due_soon(server, "broken")) == 1
     kept.forget()
 
 
@@ -254,7 +256,7 @@ def test_leases_are_renewed_before_others_have_looked_twice_after_an_outage(
         short.tick([child])
     server.start()
     store = Store(lambda: parse_url(server.url))
-    child.board.hold(take(store, 1), 0, retries=False)
+    child.board.hold(take(store, 1), 0, "j")
     clock.ahead += 0.251  # a sixth of a lease: it has tried again by then
     before = clock.monotonic()
     short.tick([child])

@@ -25,6 +25,7 @@ from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello
 from jobq.runtime.notes import Notes
+from jobq.runtime.redis_time import redis_ms
 from jobq.runtime.recovery import Crashed
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.upkeep import Upkeep
@@ -84,8 +85,9 @@ class Worker:
     def __init__(self, app: JobQ, consumer: str = "me") -> None:
         clock = SystemClock()
         self.board = Board()
+        now_ms = redis_ms(self.board, clock)
         attempts = Attempts(
-            app.registry, app.codec, consumer=consumer, clock=clock, rng=lambda: 0.5
+            app.registry, app.codec, consumer=consumer, now_ms=now_ms, rng=lambda: 0.5
         )
         self._address = parse_url(app.redis_url())
         self._connections: list[Connection] = []
@@ -267,7 +269,7 @@ def supervise(scene: Scene) -> object:
         )
         for slot, consumer in enumerate(["live#0", "dead#1"])
     )
-    live.board.hold([held["kept"].entry], 0, retries=False)
+    live.board.hold([held["kept"].entry], 0, "j")
     ran = Key(QUEUE, False, held["ran"].entry.decode())
     service.died(dead, {ran: Crashed("killed")})
     for _ in range(40):

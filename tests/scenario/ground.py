@@ -14,7 +14,8 @@ from redis import Redis
 
 from jobq import JobHandle, JobQ
 from jobq.core.ids import make_job_id
-from jobq.store.ops.enqueue import MOST_CALLS, enqueue_many, register_queue
+from jobq.core.lines import queue_of
+from jobq.store.ops.enqueue import MOST_CALLS, NOW, Due, enqueue_special, register_queue
 from jobq.store.ops.inspect import count
 from tests.conftest import Spawn
 from tests.support.process import Child
@@ -132,17 +133,23 @@ class Ground:
         calls: Iterable[Sequence[object]],
         queue: str = "default",
         headers: Mapping[str, object] | None = None,
+        due: Due = NOW,
     ) -> list[str]:
-        """Enqueue many calls by name; returns their ids, in order."""
+        """Enqueue many calls by name; returns their ids, in order.
+
+        Args:
+            queue: or a line of it, see `jobq.core.lines`.
+            due: ms from now, or Redis time in ms.
+        """
         run, encode = self.app.store.run, self.app.codec.encode_call
         made = [
             (make_job_id(), encode(name, tuple(args), {}, dict(headers or {}) or None))
             for args in calls
         ]
-        run(register_queue(queue))
+        run(register_queue(queue_of(queue)))
         for at in range(0, len(made), MOST_CALLS):
             part = made[at : at + MOST_CALLS]
-            assert run(enqueue_many(queue, part)) == len(part)
+            assert run(enqueue_special(queue, part, due=due)) == len(part)
         return [job_id for job_id, _ in made]
 
     def send(self, name: str, *args: object) -> JobHandle[object]:
@@ -176,7 +183,7 @@ class Ground:
 
         def is_empty() -> bool:
             seen = self.app.store.run(count(queue))
-            left = (seen.ready, seen.running, seen.retrying, seen.dead)
+            left = (seen.ready, seen.running, seen.retrying + seen.delayed, seen.dead)
             return left == (0, 0, 0, dead)
 
         wait_until(is_empty, f"the queue {queue} is empty but for {dead} dead letters", timeout)

@@ -87,6 +87,9 @@ async def test_a_producer_and_a_worker(server: Server, make_ground: MakeGround) 
         assert waits.status() == "ready"
         assert waits.cancel()
         first = add.delay(1, 1)
+        soon = app.options(debounce="100ms", priority="high").send("jobs.add", 0, 0)
+        assert soon == app.options(debounce="100ms").send("jobs.add", 4, 4)
+        once = await app.options(unique="args", delay="100ms").asend("jobs.add", 5, 5)
         many = add.map([(n, 1) for n in range(1500)])
         later = await add.adelay(2, 2)
         own = bounded.options(job_id="mine").send("jobs.add", 3, 3)
@@ -96,6 +99,7 @@ async def test_a_producer_and_a_worker(server: Server, make_ground: MakeGround) 
         assert first.result(PATIENCE) == 2
         assert await later.aresult(PATIENCE) == 4
         assert (own.result(PATIENCE), many[-1].result(PATIENCE)) == (6, 1500)
+        assert (soon.result(PATIENCE), once.result(PATIENCE)) == (8, 10)
         for handle in (failed, dead):
             with pytest.raises(Exception, match="failed after"):
                 handle.result(PATIENCE)
@@ -126,6 +130,30 @@ def test_a_host_that_dies_is_recovered(server: Server, make_ground: MakeGround) 
     ground.wait_empty(timeout=PATIENCE)
     healthy.terminate()
     assert healthy.wait(PATIENCE) == 0
+    assert refused(server) == []
+
+
+@pytest.mark.slow
+def test_schedules_are_added_ticked_and_looked_at(server: Server, make_ground: MakeGround) -> None:
+    ground = make_ground(server, url(server, "jobq-worker"))
+    ground.write(APP, '@app.job(every="1s", overlap="queue")\ndef ticks(): trace("ran")\n')
+    ground.worker()
+    ground.wait_traced("ran", 2)
+    with JobQ(url(server, "jobq-producer")) as app:
+        app.schedules.add("adding", app.options().s("jobs.add", 1, 2), every="1s")
+        assert app.schedules.pause("adding")
+        assert app.schedules.resume("adding")
+        assert app.schedules.run_now("adding").result(PATIENCE) == 3
+        app.schedules.remove("adding")
+    with JobQ(url(server, "jobq-reader")) as reader:
+        wait_until(
+            lambda: any(
+                one.outcome == "succeeded" for one in reader.schedules.get("jobs.ticks").past
+            ),
+            "the outcome is noted",
+            PATIENCE,
+        )
+        assert len(reader.schedules.list()) == 1
     assert refused(server) == []
 
 
@@ -171,3 +199,22 @@ def test_a_reader_looks_and_changes_nothing(server: Server, make_ground: MakeGro
     assert (server.cli("DBSIZE"), server.cli("HGETALL", "jobq:{default}:index")) == before
     with JobQ(reader.url) as app, pytest.raises(StoreDenied, match=r"(?i)permission|can't run"):
         app.send("jobs.add", 1, 2)
+
+
+def test_a_worker_pauses_moves_and_purges_queues(server: Server) -> None:
+    with JobQ(url(server, "jobq-worker"), signing_keys={}) as app:
+        queue = app.queue("mail")
+        for options in ({}, {"delay": "1h"}, {"priority": "high"}):
+            app.options(queue="mail", **options).send("jobs.short", 1)  # type: ignore[arg-type]
+        queue.pause("jobs.short")
+        queue.pause(for_="1h")
+        assert queue.drain("1s") == 0
+        assert queue.resume()
+        assert queue.resume("jobs.short")
+        assert queue.move("bulk").done == 3
+        assert app.queue("bulk").purge() == 3
+    with JobQ(url(server, "jobq-reader")) as reader:
+        assert reader.queue("mail").pauses() == ()
+        with pytest.raises(StoreDenied):
+            reader.queue("mail").pause()
+    assert {user for user, _ in refused(server)} == {b"jobq-reader"}

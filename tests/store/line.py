@@ -1,15 +1,17 @@
 """A queue worked by hand, op by op, and a check that its keys agree with each other."""
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 from jobq.core.history import History
+from jobq.core.lines import letter_of, lines_of
 from jobq.errors import CallUnreadable
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops import enqueue, fetch, inspect, manage, settle, upkeep
+from jobq.store.ops import enqueue, fetch, inspect, manage, promote, settle, upkeep
 from jobq.store.ops.settle import Attempt
 from jobq.store.wire import Op
 from tests.support.server import Server
@@ -20,7 +22,15 @@ WORKER = "w1"
 CALL = b"call of "
 
 #: What the first letter in the index stands for.
-PLACES = {"j": "jobs", "r": "retries", "x": "dead"}
+PLACES = {
+    "j": "jobs",
+    "h": "jobs:high",
+    "l": "jobs:low",
+    "r": "retries",
+    "x": "dead",
+    "d": "delayed",
+    "q": "delayed",
+}
 
 
 class Run(Protocol):
@@ -106,6 +116,10 @@ class Line:
         """Return the dead letters: job id → entry."""
         return {one.job_id: one.entry for one in self.run(inspect.letters(self.name))}
 
+    def promote(self) -> promote.Promoted:
+        """Move what is due to where it can be read."""
+        return self.run(promote.promote(self.name))
+
     def cancel(self, job_id: str) -> int:
         """Cancel a job."""
         return self.run(manage.cancel(self.name, job_id))
@@ -148,24 +162,36 @@ def ids(attempts: Sequence[Attempt]) -> list[str]:
     return [one.job_id.decode() for one in attempts]
 
 
+def due_soon(server: Server, queue: str = "mail") -> list[tuple[str, float]]:
+    """Return the letters of what is due, the first one first, and when: Redis time in ms."""
+    flat = server.cli("ZRANGE", keys.due(queue), 0, -1, "WITHSCORES")
+    return [
+        (member.decode()[:1], float(at)) for member, at in zip(flat[::2], flat[1::2], strict=True)
+    ]
+
+
 def problems(server: Server, queue: str = "mail") -> list[str]:
     """Tell where the keys of a queue do not agree with each other; empty: nowhere."""
+    lines = {letter_of(line): keys.jobs(line) for line in lines_of(queue)}
     streams = {
-        letter: dict(server.cli("XRANGE", key(queue), "-", "+"))
-        for letter, key in (("j", keys.jobs), ("r", keys.retries), ("x", keys.dead))
+        letter: dict(server.cli("XRANGE", key, "-", "+"))
+        for letter, key in {**lines, "r": keys.retries(queue), "x": keys.dead(queue)}.items()
     }
     index = pairs(server.cli("HGETALL", keys.index(queue)))
     history = pairs(server.cli("HGETALL", keys.history(queue)))
     due = [member.decode() for member in server.cli("ZRANGE", keys.due(queue), 0, -1)]
     cancels = pairs(server.cli("HGETALL", keys.cancels(queue)))
-    running = pending(server, keys.jobs(queue))
-    later = pending(server, keys.retries(queue))
-    wrong = [
+    running = {letter: pending(server, key) for letter, key in lines.items()}
+    running["r"] = later = pending(server, keys.retries(queue))
+    wrong = _delays(server, queue, index, due)
+    due = [member for member in due if member[:1] not in "dq"]
+    wrong += [
         f"index says {where} of {job_id}, and there is {streams[where[:1]].get(where[1:].encode())}"
         for job_id, where in index.items()
-        if (streams[where[:1]].get(where[1:].encode()) or [b""])[0].decode() != job_id
+        if where not in ("d", "q")
+        and (streams[where[:1]].get(where[1:].encode()) or [b""])[0].decode() != job_id
     ]
-    for letter, owners in (("j", running), ("r", later)):
+    for letter, owners in running.items():
         for entry in owners:
             fields = streams[letter].get(entry.encode())
             if fields is None:
@@ -188,42 +214,65 @@ def problems(server: Server, queue: str = "mail") -> list[str]:
     wrong += [
         f"there is a history of {job_id}, which is not retried"
         for job_id in history
-        if index.get(job_id, "")[:1] != "r"
+        if index.get(job_id, "")[:1] not in ("r", "q")  # a retry can be replaced
     ]
     wrong += [
         f"the cancel of {job_id} is remembered at {where}, where it is not"
-        for job_id, where in pairs(server.cli("HGETALL", keys.cancels(queue))).items()
+        for job_id, where in cancels.items()
         if index.get(job_id) != where
     ]
     wrong += [
         f"the cancel of {job_id} was asked for in {where}, where it does not run"
         for job_id, where in cancels.items()
-        if index.get(job_id) != where
-        or (running if where[:1] == "j" else later).get(where[1:], PARKED) == PARKED
+        if index.get(job_id) != where or running.get(where[:1], {}).get(where[1:], PARKED) == PARKED
+    ]
+    return wrong
+
+
+def _delays(server: Server, queue: str, index: dict[str, str], due: list[str]) -> list[str]:
+    """Tell where the delayed jobs do not agree with what is due, and with the index."""
+    delayed = pairs(server.cli("HGETALL", keys.delayed(queue)))
+    members = Counter(member for member in due if member[:1] in "dq")
+    wrong = [
+        f"{job_id} is delayed, and due has it {members[index.get(job_id, 'd') + job_id]} times"
+        for job_id in delayed
+        if members[index.get(job_id, "d") + job_id] != 1
+    ]
+    wrong += [
+        f"{job_id} is delayed: {value[:40]!r}"
+        for job_id, value in delayed.items()
+        if not re.match(r"\d+ [hjl] ", value)
+    ]
+    wrong += [f"due has {one}, which is not delayed" for one in members if one[1:] not in delayed]
+    wrong += [
+        f"index says {where} of {job_id}, which is{' not' * (where in ('d', 'q'))} delayed"
+        for job_id, where in index.items()
+        if (where in ("d", "q")) != (job_id in delayed)
     ]
     return wrong
 
 
 def view(server: Server, queue: str) -> dict[str, tuple[str, str, int, int, bool, bool]]:
     """Return what Redis says of each job that has not ended. See `Model.view`."""
-    every = [keys.jobs(queue), keys.retries(queue)]
-    rows = [row for key in every for row in server.cli("XPENDING", key, GROUP, "-", "+", 10**6)]
-    # An entry of the one stream may have the id of one of the other: the first letter tells them.
-    first = len(server.cli("XPENDING", every[0], GROUP, "-", "+", 10**6))
+    every = {letter_of(line): keys.jobs(line) for line in lines_of(queue)}
+    every["r"] = keys.retries(queue)
+    # An entry of the one stream may have the id of one of another: the first letter tells them.
     pending = {
-        ("j" if at < first else "r") + row[0].decode(): (row[1].decode(), row[3])
-        for at, row in enumerate(rows)
+        letter + row[0].decode(): (row[1].decode(), row[3])
+        for letter, key in every.items()
+        if server.cli("EXISTS", key)
+        for row in server.cli("XPENDING", key, GROUP, "-", "+", 10**6)
     }
     due = server.cli("ZRANGE", keys.due(queue), 0, -1, "WITHSCORES")
     now = int(server.cli("TIME")[0]) * 1000 + 999
     later = {
-        "r" + member[1:].decode()
+        member.decode() if member[:1] in b"dq" else "r" + member[1:].decode()
         for member, at in zip(due[::2], due[1::2], strict=True)
         if float(at) > now
     }
     history = server.cli("HGETALL", keys.history(queue))
     crashes = {
-        job_id.decode(): _crashes(blob)
+        job_id.decode(): crashes_of(blob)
         for job_id, blob in zip(history[::2], history[1::2], strict=True)
     }
     marks = pairs(server.cli("HGETALL", keys.cancels(queue)))
@@ -237,13 +286,14 @@ def view(server: Server, queue: str) -> dict[str, tuple[str, str, int, int, bool
             "" if owner == PARKED else owner,
             count if where[0] == "r" else 0,
             crashes.get(job_id, 0),
-            where not in later,
+            (where + job_id if where in ("d", "q") else where) not in later,
             job_id in marks,
         )
     return found
 
 
-def _crashes(blob: bytes) -> int:
+def crashes_of(blob: bytes) -> int:
+    """Return how many crashes the encoded attempts tell of."""
     try:
         return History.decode(blob).crashes
     except CallUnreadable:

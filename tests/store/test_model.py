@@ -14,6 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from jobq.core.backoff import Fixed
 from jobq.core.options import Policy
+from jobq.errors import StoreError
 from jobq.runtime.reaper import Reaper
 from jobq.runtime.recovery import Crashed, Fate, Released, Terms, TimedOut, recover
 from jobq.store import keys
@@ -48,6 +49,14 @@ def some(fact: Callable[[Model], object]) -> Callable[[Any], Any]:
     return precondition(lambda self: bool(fact(self.model)))
 
 
+def _come_to(store: Store, op: Op[Any]) -> object:
+    """Return what an op came to, as a supervisor gets it: errors too are answers."""
+    try:
+        return store.run(op)
+    except StoreError as error:
+        return error
+
+
 class Queue(RuleBasedStateMachine):
     """Does each step in Redis and in the model, and compares what came of it."""
 
@@ -60,7 +69,7 @@ class Queue(RuleBasedStateMachine):
         self.hands: dict[str, Attempt] = {}
         self.stale: list[Attempt] = []
         self.sent: list[Op[Any]] = []
-        self.reaper = Reaper(lambda ops: [store.run(op) for op in ops], 60.0, TERMS)
+        self.reaper = Reaper(lambda ops: [_come_to(store, op) for op in ops], 60.0, TERMS)
         self.restarts = restarts
         self.looks = 0
 
@@ -192,7 +201,7 @@ class Queue(RuleBasedStateMachine):
                 op: Op[Any] = recover(
                     held,
                     fate,
-                    queue=self.line.name,
+                    line=self.line.name,
                     consumer=worker,
                     in_retries=stream == self.line.retries,
                     terms=TERMS,

@@ -88,7 +88,9 @@ def test_a_full_redis_lets_jobs_end(full: Line, server: Server) -> None:
     assert full.revive("c", full.letters()["c"])
     assert full.run(manage.purge("mail", "d", full.letters()["d"]))
     assert problems(server) == []
-    assert full.count().totals == {"succeeded": 3, "retried": 5, "dead": 3, "cancelled": 1}
+    assert full.count().totals == {
+        "succeeded": 3, "retried": 5, "dead": 3, "cancelled": 1, "expired": 0,
+    }  # fmt: skip
 
 
 def test_a_full_redis_lets_jobs_be_cancelled(full: Line, server: Server) -> None:
@@ -100,7 +102,7 @@ def test_a_full_redis_lets_jobs_be_cancelled(full: Line, server: Server) -> None
     assert problems(server) == []
     assert full.run(control.read("0-0")) == []
     entry = full.run(control.interrupt("mail", "e", full.run(manage.mark("mail", "e"))))
-    command = control.Command(control.CANCEL, "e", "mail", e.entry.decode())
+    command = control.Command(control.CANCEL, "e", "mail", "j" + e.entry.decode())
     assert full.run(control.read("0-0")) == [(entry, command)]
     assert full.cancelled(e)
     assert full.cancelled(a)

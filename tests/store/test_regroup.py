@@ -4,7 +4,7 @@ import pytest
 
 from jobq.store import keys
 from jobq.store.ops import fetch, settle, upkeep
-from tests.store.line import WORKER, Line, Run, ids, pending, problems, waiting
+from tests.store.line import WORKER, Line, Run, due_soon, ids, pending, problems, waiting
 from tests.support.server import Server
 
 
@@ -78,7 +78,7 @@ def test_all_retries_are_due_again_and_none_twice(line: Line, server: Server) ->
     assert again.job_id == b"runs"
     assert line.finish(again)
     assert line.count().retrying == 2
-    letters = {letter for letter, _ in line.run(upkeep.due_soon("mail"))}
+    letters = {letter for letter, _ in due_soon(server)}
     assert letters == {fetch.ANY, fetch.ASYNC}
     assert problems(server) == []
 

@@ -24,13 +24,15 @@ from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
 from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import BURST_LOOK, FAREWELL, FLUSH, PATIENCE, Limits, interrupted
 from jobq.runtime.executors.plan import Plan
-from jobq.runtime.intake import Intake, Line
+from jobq.runtime.executors.relief import Relief
+from jobq.runtime.intake import Intake, Source
 from jobq.runtime.link import Freshness, Link
 from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import Pace
+from jobq.runtime.paused import LOOK, Paused
 from jobq.store.connection import Connection
-from jobq.store.ops import fetch, inspect
+from jobq.store.ops import fetch
 from jobq.store.wire import Answers, Op
 
 log = logging.getLogger("jobq.worker")
@@ -66,16 +68,19 @@ class InlineExecutor:
         self._stopping = False
         self._stop = threading.Event()
         self._outbox = Outbox(plan.queues, plan.consumer)
-        self._intake = Intake(plan.queues, plan.consumer, self._outbox, board)
+        self._paused = Paused(board.sheet, plan.queues, attempts.heed)
+        self._intake = Intake(
+            plan.queues, plan.consumer, self._outbox, board, plan.weights, paused=self._paused
+        )
         self._pace = Pace()
         #: When the job that runs was started; 0: none runs.
         self._busy_since = 0.0
         #: The queue whose next batch is on its way. Whoever takes it off reads the answer: the main
         #: thread after its batch, or the other one during a job that takes long.
-        self._ahead: list[Line] = []
+        self._ahead: list[Source] = []
         self._landing = threading.Lock()
         self._link = self._make_link(connect(), alone=True)
-        self._relief = Relief(self, self._make_link(connect(), alone=False))
+        self._relief = Relief(self.relieve, self._make_link(connect(), alone=False))
 
     def stop(self) -> None:
         """Finish the job that runs, give the rest back, and end; safe in a signal handler."""
@@ -124,6 +129,7 @@ class InlineExecutor:
             self._leave()
 
     def _cycle(self) -> None:
+        self._paused.look()
         self._link.look_for_missed()
         if not self._intake.waiting:
             self._fetch()
@@ -141,27 +147,28 @@ class InlineExecutor:
             self._wait()
 
     def _fetch(self) -> None:
-        """Settle what has happened and take the next batch, the first queue first."""
+        """Settle what has happened and take the next batch, queue by queue in their order."""
         want = int(min(self._pace.size, self._left)) if self._new else 1
-        for line in self._intake.lines:
-            ops = line.ops(want, self._kinds, new=self._new)
-            taken = self._took(line, self._link.trip(ops))
+        for source, share in self._intake.turns(want):
+            most = min(share, want)
+            ops = source.ops(most, self._kinds, new=self._new)
+            taken = self._took(source, self._link.trip(ops))
             if not taken and len(ops) == 1 and self._new:
                 # The retries that were due have been taken by others.
-                line.due_in = None
-                taken = self._took(line, self._link.trip(line.ops(want, self._kinds)))
+                source.due_in = None
+                taken = self._took(source, self._link.trip(source.ops(most, self._kinds)))
             want -= taken
             if want <= 0:
                 return
 
     def _fetch_ahead(self) -> None:
-        """Send for the next batch of the first queue, if this one is large."""
+        """Send for the next batch, of the queue whose turn it is, if this one is large."""
         waiting, size = len(self._intake.waiting), self._pace.size
         # A fetch can bring twice its size: retries and new jobs.
         if size >= AHEAD_FROM <= waiting and self._new and waiting + 2 * size <= self._left:
-            line = self._intake.lines[0]
-            self._link.begin(line.ops(size, self._kinds))
-            self._ahead.append(line)
+            for source, most in self._intake.turns(size)[:1]:  # none, when all are paused
+                self._link.begin(source.ops(most, self._kinds))
+                self._ahead.append(source)
 
     def _land(self) -> None:
         """Take in the batch that is on its way, if no one has."""
@@ -169,14 +176,18 @@ class InlineExecutor:
             if self._ahead:
                 self._took(self._ahead.pop(), self._link.finish())
 
-    def _took(self, line: Line, answers: Answers) -> int:
-        taken, mend = self._intake.took(line, answers)
+    def _took(self, source: Source, answers: Answers) -> int:
+        taken, mend = self._intake.took(source, answers)
         if mend:
             self._link.trip(mend)
         return taken
 
     def _wait(self) -> None:
         """Wait for a job; the supervisor ends the wait when there is another reason to look."""
+        if not self._intake.open:
+            self._link.trip(())
+            self._stop.wait(LOOK)
+            return
         block = self._intake.block()
         if self._plan.burst:
             block = min(block, BURST_LOOK)
@@ -257,19 +268,14 @@ class InlineExecutor:
         return self._limits.call(self._attempts.call, delivery)
 
     def _is_empty(self) -> bool:
-        answers = self._link.trip([inspect.count(line.queue) for line in self._intake.lines])
-        for answer in answers:
-            if isinstance(answer, StoreError):
-                raise answer
-            if answer.running or answer.ready + answer.retrying > answer.unknown:
-                return False
-        return True
+        return self._intake.is_empty(self._link.trip(self._intake.counts()))
 
     def relieve(self, link: Link) -> None:
         """While a job takes long: settle what finished before it, give back what waits.
 
         Called from the other thread, with a link of its own.
         """
+        self._paused.look()
         if self._notes.wanted:
             self._end_cancelled()
         since = self._busy_since
@@ -353,45 +359,3 @@ class InlineExecutor:
 
 
 _CALL: Final = InlineExecutor._call.__code__  # noqa: SLF001  its own
-
-
-class Relief(threading.Thread):
-    """The thread that looks after outcomes and waiting jobs while the main thread is busy."""
-
-    def __init__(self, executor: InlineExecutor, link: Link) -> None:
-        super().__init__(name="jobq-relief", daemon=True)
-        self._executor = executor
-        self._link = link
-        self._wanted = threading.Event()
-        self._over = threading.Event()
-
-    def watch(self) -> None:
-        """From now on a job may be taking long."""
-        self._wanted.set()
-
-    def rest(self) -> None:
-        """No job runs."""
-        self._wanted.clear()
-
-    def stop(self) -> None:
-        """End the thread."""
-        self._over.set()
-        self._wanted.set()
-        if self.is_alive():
-            self.join()
-
-    def run(self) -> None:
-        """Look every 10 ms while a batch runs."""
-        link = self._link
-        while not self._over.is_set():
-            self._wanted.wait()
-            self._over.wait(FLUSH)
-            try:
-                self._executor.relieve(link)
-                if link.refused:
-                    self._over.wait(1.0)
-            except StoreUnavailable:
-                self._over.wait(random.uniform(0.5, 1.0))  # noqa: S311  jitter
-            except Exception:  # this thread must not die: nothing else would flush
-                log.exception("failed to relieve")
-                self._over.wait(1.0)

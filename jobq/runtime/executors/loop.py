@@ -14,6 +14,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from jobq.core.clock import Clock
+from jobq.core.pauses import Stopped
 from jobq.errors import JobInterrupted, StoreDenied, StoreError, StoreUnavailable
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import BUSY, DRAINING, WAITING, Board
@@ -28,6 +29,7 @@ from jobq.runtime.link import Freshness
 from jobq.runtime.notes import Notes
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.pace import MOST, Probe, share
+from jobq.runtime.paused import LOOK, Paused
 from jobq.store.connect import Locate
 from jobq.store.ops import fetch
 
@@ -35,7 +37,16 @@ log = logging.getLogger("jobq.worker")
 
 
 class LoopExecutor:
-    """Runs the async and the sync jobs of one worker."""
+    """Runs the async and the sync jobs of one worker.
+
+    Attributes:
+        attempts: what reads deliveries.
+        board: the page shared with the supervisor.
+        clock: what measures durations.
+        notes: what the supervisor has said of single jobs.
+        limits: what keeps the limits of jobs.
+        aborted: it has failed itself, and what still runs is being cancelled.
+    """
 
     def __init__(
         self,
@@ -47,17 +58,20 @@ class LoopExecutor:
         notes: Notes,
     ) -> None:
         self._plan = plan
-        self._attempts = attempts
+        self.attempts = attempts
         self._locate = locate
-        self._board = board
-        self._clock = clock
-        self._notes = notes
-        self._limits = Limits(board, clock, plan.grace)
+        self.board = board
+        self.clock = clock
+        self.notes = notes
+        self.limits = Limits(board, clock, plan.grace)
         #: How many more jobs may be handed to the slots; infinite if any number.
         self._left = float("inf") if plan.max_jobs is None else plan.max_jobs
         self._new = not plan.isolated
         self._outbox = Outbox(plan.queues, plan.consumer)
-        self._intake = Intake(plan.queues, plan.consumer, self._outbox, board)
+        self._paused = Paused(board.sheet, plan.queues, self._heed)
+        self._intake = Intake(
+            plan.queues, plan.consumer, self._outbox, board, plan.weights, paused=self._paused
+        )
         self._sync = SyncSlots(self, plan.threads if plan.has_sync else 0)
         self._async = AsyncSlots(self, plan.concurrency if plan.has_async else 0)
         self._probe_sync = Probe()
@@ -68,7 +82,6 @@ class LoopExecutor:
         self._notified = False
         self._last_trip = 0.0
         self._looks_again = False
-        #: We have failed, and what still runs is being cancelled.
         self.aborted = False
         self._failure: BaseException | None = None
 
@@ -85,11 +98,10 @@ class LoopExecutor:
         Raises:
             JobInterrupted: the job that runs in this thread is to end.
         """
-        self._notes.take()
+        self.notes.take()
         delivery = self._sync.job_in(frame)
-        here = delivery is not None and self._notes.claim(delivery.item)
-        if self._notes.wanted:
-            self.notify()
+        here = delivery is not None and self.notes.claim(delivery.item)
+        self.notify()  # also where there is no note: something may have been paused
         if here:
             raise JobInterrupted
 
@@ -118,46 +130,21 @@ class LoopExecutor:
 
     def settle(self, delivery: Delivery, error: BaseException | None, value: object) -> None:
         """Put what a job came to into the outbox; from any thread."""
-        self._board.stopped(delivery.place)
+        self.board.stopped(delivery.place)
         if error is not None:
-            cancelled = self._notes.asked(delivery.item)
-            op = self._attempts.failed(delivery, error, cancelled=cancelled)
+            cancelled = self.notes.asked(delivery.item)
+            op = self.attempts.failed(delivery, error, cancelled=cancelled)
             self._outbox.add(op, delivery.item)
         elif delivery.count:
-            self._outbox.add(self._attempts.succeeded(delivery, value), delivery.item)
+            self._outbox.add(self.attempts.succeeded(delivery, value), delivery.item)
         else:
-            self._outbox.done[delivery.queue].append(self._attempts.done(delivery, value))
+            self._outbox.done[delivery.line].append(self.attempts.done(delivery, value))
 
     def call_on_loop(self, function: Callable[[], None]) -> None:
         """Call something on the loop; from any thread."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(function)
-
-    @property
-    def limits(self) -> Limits:
-        """What keeps the limits of jobs."""
-        return self._limits
-
-    @property
-    def notes(self) -> Notes:
-        """What the supervisor has said of single jobs."""
-        return self._notes
-
-    @property
-    def attempts(self) -> Attempts:
-        """What reads deliveries."""
-        return self._attempts
-
-    @property
-    def board(self) -> Board:
-        """The page shared with the supervisor."""
-        return self._board
-
-    @property
-    def clock(self) -> Clock:
-        """What measures durations."""
-        return self._clock
 
     # on the loop
 
@@ -176,16 +163,16 @@ class LoopExecutor:
             self._locate,
             self._intake,
             self._outbox,
-            self._board,
+            self.board,
             consumer=self._plan.consumer,
             stopping=lambda: self._stopping,
-            freshness=Freshness(self._clock, self._plan.lease),
+            freshness=Freshness(self.clock, self._plan.lease),
         )
         try:
             await pump.connect()
-            self._board.says(BUSY)
+            self.board.says(BUSY)
             await self._fetch_until_stopped(pump)
-            self._board.says(DRAINING)
+            self.board.says(DRAINING)
             self._give_back_waiting()
             await self._leave(pump)
         except BaseException:
@@ -195,13 +182,13 @@ class LoopExecutor:
             await pump.close()
 
     async def _leave(self, pump: Pump) -> None:
-        late = self._clock.monotonic() + FAREWELL
+        late = self.clock.monotonic() + FAREWELL
         while self._sync.busy or self._async.busy or self._outbox:
             await pump.flush()
             if self._sync.busy or self._async.busy:
-                late = self._clock.monotonic() + FAREWELL
+                late = self.clock.monotonic() + FAREWELL
                 await self._until_changed(FLUSH)
-            elif self._outbox and (self._outbox.refused or self._clock.monotonic() > late):
+            elif self._outbox and (self._outbox.refused or self.clock.monotonic() > late):
                 log.warning("left outcomes unsettled jobs=%d", len(self._outbox))
                 break
 
@@ -222,6 +209,7 @@ class LoopExecutor:
                 await self._until_changed(1.0)
 
     async def _cycle(self, pump: Pump) -> None:
+        self._paused.look()
         if self._left <= 0 and not self._sync.waits and not self._async.waits:
             self._stopping = True  # all that it may run has been started
             return
@@ -230,7 +218,7 @@ class LoopExecutor:
         if want <= 0:
             await self._idle(pump)
             return
-        self._last_trip = self._clock.monotonic()
+        self._last_trip = self.clock.monotonic()
         taken = await pump.fetch(want, kinds, new=self._new)
         self._dispatch()
         if not taken and await self._is_over(pump):
@@ -249,32 +237,34 @@ class LoopExecutor:
         block = self._intake.block()
         if self._plan.burst:
             block = min(block, BURST_LOOK)
-        if not self._new:
-            await self._idle(pump)
+        if not self._new or not self._intake.open:
+            await pump.flush()  # where all is paused, nothing is fetched that would do it
+            await self._idle(pump, LOOK)
             return
-        self._board.says(WAITING)
+        self.board.says(WAITING)
         if not self._stopping:
             reading = pump.start_wait(block)
             reading.add_done_callback(self.wake)
             while not reading.done():
                 await self._idle(pump)
             await pump.woke(reading)
-        self._board.says(BUSY)
+        self.board.says(BUSY)
         self._dispatch()
 
-    async def _idle(self, pump: Pump) -> None:
+    async def _idle(self, pump: Pump, seconds: float = PATIENCE) -> None:
         """Wait until something has happened; settle what has, but not each outcome by itself."""
-        since = self._clock.monotonic() - self._last_trip
+        since = self.clock.monotonic() - self._last_trip
         if since >= FLUSH / 2 and self._outbox:
-            self._last_trip = self._clock.monotonic()
+            self._last_trip = self.clock.monotonic()
             await pump.flush()
             since = 0.0
+        self._paused.look()
         self._relieve()
-        await self._until_changed(FLUSH / 2 - since if since < FLUSH / 2 else PATIENCE)
+        await self._until_changed(FLUSH / 2 - since if since < FLUSH / 2 else seconds)
 
     def calls_for_trip(self) -> bool:
         """Whether an outcome should be settled now, and not with those that follow."""
-        return self._clock.monotonic() - self._last_trip > FLUSH / 2
+        return self.clock.monotonic() - self._last_trip > FLUSH / 2
 
     def _room(self) -> tuple[int, str]:
         """Return how many jobs to fetch, and which waiting retries may come."""
@@ -289,7 +279,7 @@ class LoopExecutor:
         if not self._sync.count or not self._async.count:
             # Only one kind of function: a job that was of the other in an older release is ours.
             return max(want_sync, want_async), self._plan.kinds + fetch.SYNC + fetch.ASYNC
-        now = self._clock.monotonic()
+        now = self.clock.monotonic()
         if want_sync > 0 and want_async > 0:
             return min(MOST, share(want_sync, want_async, self._sync.part)), kinds
         if want_async > 0 and self._sync.stuck:
@@ -305,12 +295,12 @@ class LoopExecutor:
         found_sync = found_async = 0
         while waiting:
             item = waiting.popleft()
-            delivery = self._attempts.read(item)
+            delivery = self.attempts.read(item)
             if not isinstance(delivery, Delivery):
                 self._outbox.add(delivery, item)
                 continue
             if self._left <= 0:
-                self._outbox.add(self._attempts.give_back(delivery), item)
+                self._outbox.add(self.attempts.give_back(delivery), item)
                 continue
             self._left -= 1
             if delivery.definition.is_async:
@@ -321,7 +311,7 @@ class LoopExecutor:
                 self._sync.put(delivery)
         if found_sync or found_async:
             self._sync.saw(found_sync, found_async)
-            now = self._clock.monotonic()
+            now = self.clock.monotonic()
             if sync_stuck:
                 self._probe_async.found(found_sync, now)
             if async_full:
@@ -333,26 +323,35 @@ class LoopExecutor:
             if slots.stuck:
                 for delivery in slots.take_back():
                     self._left += 1
-                    self._outbox.add(self._attempts.give_back(delivery), delivery.item)
+                    self._outbox.add(self.attempts.give_back(delivery), delivery.item)
+
+    def _heed(self, stopped: Stopped) -> None:
+        """Start none of what is paused: not what waits here either; on the loop."""
+        self.attempts.heed(stopped)
+        for delivery in [*self._sync.take_stopped(stopped), *self._async.take_stopped(stopped)]:
+            self._left += 1
+            self._intake.waiting.append(delivery.item)  # to be read again, and set aside
+        if self._intake.waiting:
+            self._dispatch()
 
     def _end_cancelled(self) -> None:
         """End the jobs whose cancel was asked for, where they wait or run; on the loop.
 
         One that is in between is looked for again, in the main thread too.
         """
-        notes = self._notes
+        notes = self.notes
         for item in [item for item in self._intake.waiting if notes.wants(item)]:
             self._intake.waiting.remove(item)
-            delivery = self._attempts.read(item)
+            delivery = self.attempts.read(item)
             notes.claim(item)
             if isinstance(delivery, Delivery):
-                self._outbox.add(self._attempts.cancelled(delivery), item)
+                self._outbox.add(self.attempts.cancelled(delivery), item)
             else:
                 self._outbox.add(delivery, item)
         for delivery in [*self._sync.take_cancelled(), *self._async.take_cancelled()]:
             self._left += 1
             notes.claim(delivery.item)
-            self._outbox.add(self._attempts.cancelled(delivery), delivery.item)
+            self._outbox.add(self.attempts.cancelled(delivery), delivery.item)
         self._sync.interrupt_cancelled()
         self._async.interrupt_cancelled()
         notes.forget_old()
@@ -363,20 +362,20 @@ class LoopExecutor:
 
     def _look_again(self) -> None:
         self._looks_again = False
-        if self._notes.wanted:
+        if self.notes.wanted:
             main = threading.main_thread().ident
             assert main is not None
             signal.pthread_kill(main, signal.SIGUSR1)  # whose handler notifies us, too
 
     def _give_back_waiting(self) -> None:
         for item in self._intake.waiting:
-            delivery = self._attempts.read(item)
-            op = self._attempts.give_back(delivery) if isinstance(delivery, Delivery) else delivery
+            delivery = self.attempts.read(item)
+            op = self.attempts.give_back(delivery) if isinstance(delivery, Delivery) else delivery
             self._outbox.add(op, item)
         self._intake.waiting.clear()
         for delivery in [*self._sync.take_back(), *self._async.take_back()]:
             self._left += 1
-            self._outbox.add(self._attempts.give_back(delivery), delivery.item)
+            self._outbox.add(self.attempts.give_back(delivery), delivery.item)
 
     async def _until_changed(self, seconds: float) -> None:
         """Wait until something has happened, at most so long."""
@@ -390,7 +389,7 @@ class LoopExecutor:
     def wake(self, _done: object = None) -> None:
         """Look what has happened; on the loop."""
         self._notified = False
-        if self._notes.wanted:
+        if self.notes.wanted:
             self._end_cancelled()
         if self._changed is not None:
             self._changed.set()

@@ -13,6 +13,7 @@ class Plan:
 
     Attributes:
         queues: the queues it reads, the first one first.
+        weights: of each queue; empty: the first one first.
         consumer: the worker, as Redis knows it; half of the fence.
         threads: sync jobs at once; 1: in the main thread.
         concurrency: async jobs at once.
@@ -28,6 +29,7 @@ class Plan:
 
     queues: tuple[str, ...]
     consumer: str
+    weights: tuple[int, ...] = ()
     threads: int = 1
     concurrency: int = 100
     has_sync: bool = True

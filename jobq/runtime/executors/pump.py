@@ -10,10 +10,9 @@ from jobq.runtime.board import CAPACITY, Board
 from jobq.runtime.intake import Intake
 from jobq.runtime.link import BACKOFF, Freshness, renew_lost
 from jobq.runtime.outbox import Outbox
-from jobq.store import keys
 from jobq.store.connect import Locate
 from jobq.store.multiplex import AsyncConnection
-from jobq.store.ops import fetch, inspect, upkeep
+from jobq.store.ops import fetch, upkeep
 from jobq.store.wire import Answer, Answers, AnyOp
 
 log = logging.getLogger("jobq.worker")
@@ -108,19 +107,19 @@ class Pump:
                 await asyncio.sleep(0.1)
 
     async def fetch(self, want: int, kinds: str, *, new: bool) -> int:
-        """Settle what has happened and take up to ``want`` jobs, the first queue first."""
+        """Settle what has happened and take up to ``want`` jobs, queue by queue in their order."""
         self._check()
         if self._outbox.missed:  # see `Outbox`; no wait is out, so nothing is on its way to us
             await self._adopt_all()
         total = 0
-        for line in self._intake.lines:
-            ops = line.ops(want - total, kinds, new=new)
-            taken, mend = self._intake.took(line, await self.trip(ops))
+        for source, share in self._intake.turns(want):
+            most = min(share, want - total)
+            ops = source.ops(most, kinds, new=new)
+            taken, mend = self._intake.took(source, await self.trip(ops))
             if not taken and len(ops) == 1 and new:
-                line.due_in = None
-                taken, mend = self._intake.took(
-                    line, await self.trip(line.ops(want - total, kinds))
-                )
+                source.due_in = None
+                again = await self.trip(source.ops(most, kinds))
+                taken, mend = self._intake.took(source, again)
             if mend:
                 await self.trip(mend)
             total += taken
@@ -156,14 +155,8 @@ class Pump:
             await asyncio.sleep(0.1)  # a group that is destroyed again and again: do not spin
 
     async def is_empty(self) -> bool:
-        """Whether nothing waits or runs anywhere in the queues."""
-        counted = await self.trip([inspect.count(line.queue) for line in self._intake.lines])
-        for one in counted:
-            if isinstance(one, StoreError):
-                raise one
-            if one.running or one.ready + one.retrying > one.unknown:
-                return False
-        return True
+        """Whether nothing waits or runs anywhere in the queues, but for what is paused."""
+        return self._intake.is_empty(await self.trip(self._intake.counts()))
 
     async def connect(self) -> None:
         """Connect, however long it takes; then hold what was delivered and never seen.
@@ -203,19 +196,16 @@ class Pump:
 
     async def _greet(self) -> None:
         self._board.connected(await self._wait.run(upkeep.client_id()))
-        for line in self._intake.lines:
-            await self._talk.run(upkeep.regroup(line.queue))
+        now_ms = await self._talk.run(upkeep.time_ms())
+        self._board.offset = now_ms - self._freshness.now() * 1000
+        self._intake.greeted([await self._talk.run(op) for op in self._intake.greeting()])
         await self._adopt_all()
 
     async def _adopt_all(self) -> None:
         self._outbox.missed = False
-        for line in self._intake.lines:
-            await self._adopt(line.queue)
-
-    async def _adopt(self, queue: str) -> None:
-        for stream in (keys.jobs(queue), keys.retries(queue)):
-            held = await self._talk.run(fetch.mine(queue, stream, self._consumer, count=CAPACITY))
-            if lost := self._intake.not_in_hand(held):
+        for line, letter, stream in self._intake.streams():
+            held = await self._talk.run(fetch.mine(line, stream, self._consumer, count=CAPACITY))
+            if lost := self._intake.not_in_hand(line, letter, held):
                 gone = await self._talk.run(renew_lost(stream, self._consumer, lost))
                 held = [one for one in lost if one.entry.decode() not in gone]
-                self._intake.adopt(queue, held, in_retries=stream == keys.retries(queue))
+                self._intake.adopt(line, letter, held)

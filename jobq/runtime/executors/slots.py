@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from jobq.core.clock import Clock
+from jobq.core.pauses import Stopped
 from jobq.runtime.attempts import Attempts
 from jobq.runtime.board import Board
 from jobq.runtime.delivery import Delivery
@@ -58,9 +59,19 @@ class Host(Protocol):
 
 def take_cancelled(waiting: "deque[Delivery]", notes: Notes) -> list[Delivery]:
     """Take out the jobs that wait and whose cancel was asked for."""
+    return _take_out(waiting, lambda delivery: notes.wants(delivery.item))
+
+
+def take_stopped(waiting: "deque[Delivery]", stopped: Stopped) -> list[Delivery]:
+    """Take out the jobs that wait and are paused."""
+    holds = stopped.holds
+    return _take_out(waiting, lambda one: holds(one.queue, one.definition.name))
+
+
+def _take_out(waiting: "deque[Delivery]", wanted: Callable[[Delivery], bool]) -> list[Delivery]:
     taken = []
     for delivery in list(waiting):
-        if notes.wants(delivery.item):
+        if wanted(delivery):
             with suppress(ValueError):  # a thread has just started it
                 waiting.remove(delivery)
                 taken.append(delivery)

@@ -8,10 +8,11 @@ from contextvars import Context, copy_context
 from typing import cast
 
 from jobq.core.current import running
+from jobq.core.pauses import Stopped
 from jobq.errors import JobTimedOut
 from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import FLUSH, PATIENCE
-from jobq.runtime.executors.slots import Host, take_cancelled
+from jobq.runtime.executors.slots import Host, take_cancelled, take_stopped
 from jobq.runtime.pace import MOST
 
 
@@ -85,6 +86,10 @@ class AsyncSlots:
     def take_cancelled(self) -> list[Delivery]:
         """Take out the jobs that wait and are to end."""
         return take_cancelled(self._waiting, self._executor.notes)
+
+    def take_stopped(self, stopped: Stopped) -> list[Delivery]:
+        """Take out the jobs that wait and are paused."""
+        return take_stopped(self._waiting, stopped)
 
     def interrupt_cancelled(self) -> None:
         """End the jobs that run and are to end; on the loop."""

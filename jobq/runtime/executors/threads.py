@@ -9,11 +9,12 @@ from types import FrameType
 from typing import Final
 
 from jobq.core.current import running
+from jobq.core.pauses import Stopped
 from jobq.errors import JobInterrupted
 from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.gate import Gate, timed_out
 from jobq.runtime.executors.limits import PATIENCE, interrupted
-from jobq.runtime.executors.slots import Host, take_cancelled
+from jobq.runtime.executors.slots import Host, take_cancelled, take_stopped
 from jobq.runtime.pace import MOST, Pace
 
 #: No timeout: nothing is ever later.
@@ -98,6 +99,10 @@ class SyncSlots:
     def take_cancelled(self) -> list[Delivery]:
         """Take out the jobs that wait and are to end."""
         return take_cancelled(self._waiting, self._executor.notes)
+
+    def take_stopped(self, stopped: Stopped) -> list[Delivery]:
+        """Take out the jobs that wait and are paused."""
+        return take_stopped(self._waiting, stopped)
 
     def interrupt_cancelled(self) -> None:
         """End the jobs that run in other threads than the main one and are to end; on the loop."""

@@ -20,6 +20,8 @@ ARGV
   8  ttl       TTL of the result in ms; 0: store none
   9  value     the encoded failure, for those who wait for the result
  10  was       for what cannot be read: the id that the entry had; empty: the same
+ 11  counter   what counts it beside the dead letters: expired; empty: nothing
+ 12  line      the letter of its line, to which it goes back when it is brought back
 RETURNS
   1  buried
   0  the worker no longer owns this attempt; nothing was done
@@ -35,7 +37,9 @@ redis.call('HLEN', KEYS[6])
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
 -- before the rest, for a stranger's entry with the greatest id of all makes it fail.
 redis.call('XDEL', KEYS[1], '0-0')
-local entry = redis.call('XADD', KEYS[2], '*', ARGV[5], ARGV[6], 'letter', ARGV[7])
+local fields = { ARGV[5], ARGV[6], 'letter', ARGV[7] }
+if ARGV[12] ~= 'j' then fields[5], fields[6] = 'line', ARGV[12] end
+local entry = redis.call('XADD', KEYS[2], '*', unpack(fields))
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[4], ARGV[5])
@@ -53,4 +57,5 @@ if tonumber(ARGV[8]) > 0 then
 end
 -- pcall: text that a stranger put in the place of a number must not end this half-way
 redis.pcall('HINCRBY', KEYS[5], 'dead', 1)
+if ARGV[11] ~= '' then redis.pcall('HINCRBY', KEYS[5], ARGV[11], 1) end
 return 1

@@ -8,10 +8,10 @@ ARGV
   2  action  what to do
   3  target  the job or the supervisor
   4  queue   that of the job; empty: none
-  5  entry   that of the job; empty: not known
+  5  where   where the job runs, as in the index; empty: not known
 RETURNS
   id  the entry of the command
 ]]
 redis.call('XDEL', KEYS[1], '0-0') -- deletes nothing; after it, a full Redis lets XADD pass
 return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'action', ARGV[2], 'target', ARGV[3],
-  'queue', ARGV[4], 'entry', ARGV[5])
+  'queue', ARGV[4], 'where', ARGV[5])

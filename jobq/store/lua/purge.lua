@@ -6,6 +6,7 @@ KEYS
   2  index    hash    job id -> where it is
   3  cancels  hash    job id -> where it ran when its cancel was asked for
   4  result   string  the result of the job
+  5  unique   hash    uniqueness key -> the job that has it; @job id -> the key it has for a time
 ARGV
   1  id     the job's id
   2  entry  the dead letter
@@ -16,10 +17,13 @@ RETURNS
 -- A stranger's entry stands in no index, or under an id that is somebody else's.
 local ours = redis.call('HGET', KEYS[2], ARGV[1]) == 'x' .. ARGV[2]
 redis.call('HLEN', KEYS[3]) -- a wrong type must fail before the first write
+local key = redis.call('HGET', KEYS[5], '@' .. ARGV[1])
 local removed = redis.call('XDEL', KEYS[1], ARGV[2])
 if removed == 1 and ours then
   redis.call('HDEL', KEYS[2], ARGV[1])
   redis.call('HDEL', KEYS[3], ARGV[1])
   redis.call('DEL', KEYS[4])
+  -- As long as it was a dead letter, its key was free; it must not be taken again by that.
+  if key then redis.call('HDEL', KEYS[5], key, '@' .. ARGV[1]) end
 end
 return removed

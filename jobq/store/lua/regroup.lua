@@ -10,21 +10,29 @@ KEYS
   6  meta     hash    counters; remembers that there was a group
   7  cancels  hash    job id -> where it ran when its cancel was asked for
   8  results  any     no key, but what stands before the job's id in the key of each result
+  9  high     stream  as jobs, those that go before them; it gets a group only where it is there
+ 10  low      stream  as jobs, those that come after them; the same
 ARGV
   1  group   the consumer group
   2  parked  the parking consumer
   3  ttl     TTL in ms of the word for those who wait for the result of one that was cancelled
   4  value   that word, encoded
+  5  kinds   the letters that may stand before an entry in due
 RETURNS
   n  how many finished entries were deleted, which a new group would have delivered again
 ]]
 local jobs, retries, due, group = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+local others = { h = KEYS[9], l = KEYS[10] }
 redis.call('XLEN', retries) -- wrong types must fail before the first write
 redis.call('ZCARD', due)
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
 redis.call('HLEN', KEYS[6])
 redis.call('HLEN', KEYS[7])
+for letter, stream in pairs(others) do
+  -- Where a stranger has made the key of a line, that line is not in use.
+  if type(redis.pcall('XLEN', stream)) ~= 'number' then others[letter] = nil end
+end
 redis.call('XDEL', jobs, '0-0') -- deletes nothing; after it, a full Redis lets all the rest pass
 -- Who ran it is not known any more, and with it nobody who could end it: it ends here.
 local function cancelled(stream, where, id)
@@ -43,44 +51,63 @@ local function cancelled(stream, where, id)
   return true
 end
 
-local made = redis.pcall('XGROUP', 'CREATE', jobs, group, '0', 'MKSTREAM')
-local deleted = 0
-if not made.err and redis.call('HEXISTS', KEYS[6], 'grouped') == 1 then
+local function regroup(stream, letter, flag)
+  local made = redis.pcall('XGROUP', 'CREATE', stream, group, '0', 'MKSTREAM')
+  if made.err then
+    if not string.find(made.err, 'BUSYGROUP', 1, true) then return made end
+    redis.call('HSET', KEYS[6], flag, 1)
+    return 0
+  end
+  local deleted, from = 0, '-'
   -- Entries linger after they finished (trim, do not delete): only the index says which.
-  local from = '-'
-  while true do
-    local some = redis.call('XRANGE', jobs, from, '+', 'COUNT', 1000)
+  while redis.call('HEXISTS', KEYS[6], flag) == 1 do
+    local some = redis.call('XRANGE', stream, from, '+', 'COUNT', 1000)
     local done = {}
     for _, entry in ipairs(some) do
-      local where = 'j' .. entry[1]
+      local where = letter .. entry[1]
       if redis.call('HGET', KEYS[4], entry[2][1]) ~= where then
         done[#done + 1] = entry[1]
       else
-        cancelled(jobs, where, entry[2][1])
+        cancelled(stream, where, entry[2][1])
       end
     end
-    if #done > 0 then deleted = deleted + redis.call('XDEL', jobs, unpack(done)) end
+    if #done > 0 then deleted = deleted + redis.call('XDEL', stream, unpack(done)) end
     if #some < 1000 then break end
     from = '(' .. some[#some][1]
   end
-elseif made.err and not string.find(made.err, 'BUSYGROUP', 1, true) then
-  return made
+  redis.call('HSET', KEYS[6], flag, 1)
+  return deleted
 end
-redis.call('HSET', KEYS[6], 'grouped', 1)
-made = redis.pcall('XGROUP', 'CREATE', retries, group, '0', 'MKSTREAM')
+
+local deleted = regroup(jobs, 'j', 'grouped')
+if type(deleted) == 'table' then return deleted end
+for letter, stream in pairs(others) do
+  -- Most queues never use them: they get no group before they have a job.
+  if redis.call('EXISTS', stream) == 1 then
+    local more = regroup(stream, letter, 'grouped ' .. letter)
+    if type(more) == 'table' then return more end
+    deleted = deleted + more
+  end
+end
+local made = redis.pcall('XGROUP', 'CREATE', retries, group, '0', 'MKSTREAM')
 if made.err then
   if string.find(made.err, 'BUSYGROUP', 1, true) then return deleted end
   return made
 end
-local waiting = {}
-for _, member in ipairs(redis.call('ZRANGE', due, 0, -1)) do waiting[string.sub(member, 2)] = true end
+local function is_timed(entry)
+  for i = 1, #ARGV[5] do
+    if redis.call('ZSCORE', due, string.sub(ARGV[5], i, i) .. entry) then return true end
+  end
+  return false
+end
+
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 while true do
   local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', 1000, 'STREAMS', retries, '>')
   if not read then return deleted end
   for _, got in ipairs(read[1][2]) do
-    if not waiting[got[1]] and not cancelled(retries, 'r' .. got[1], got[2][1]) then
+    if not is_timed(got[1]) and not cancelled(retries, 'r' .. got[1], got[2][1]) then
       redis.call('ZADD', due, now, '?' .. got[1])
     end
   end

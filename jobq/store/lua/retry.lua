@@ -25,6 +25,8 @@ ARGV
  10  history   its attempts so far, encoded; empty: none
  11  ttl       TTL in ms of the word for those who wait for the result of one that was cancelled
  12  value     that word, encoded
+ 13  letter    of the stream that it leaves, as in the index
+ 14… names and values of what else stays with it: when it was enqueued, its line
 RETURNS
   2  cancelled
   1  parked
@@ -39,7 +41,7 @@ redis.call('XPENDING', retries, group, '-', '+', 1)
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
 redis.call('HLEN', KEYS[6])
-if redis.call('HGET', KEYS[7], ARGV[5]) == 'j' .. ARGV[4] then
+if redis.call('HGET', KEYS[7], ARGV[5]) == ARGV[13] .. ARGV[4] then
   redis.call('XACK', jobs, group, ARGV[4])
   redis.call('XDEL', jobs, ARGV[4])
   redis.call('HDEL', KEYS[4], ARGV[5])
@@ -52,7 +54,7 @@ end
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
 -- before the rest, for a stranger's entry with the greatest id of all makes it fail.
 redis.call('XDEL', jobs, '0-0')
-local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], 'first', ARGV[4])
+local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], unpack(ARGV, 14))
 redis.call('XACK', jobs, group, ARGV[4])
 redis.call('XDEL', jobs, ARGV[4])
 -- What a stranger added before us is parked as well: whoever takes it will bury it.

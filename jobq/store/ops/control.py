@@ -27,18 +27,18 @@ class Command:
         action: one of the constants of this module; what a reader does not know, it skips.
         target: the job's id; of all but ``cancel`` the name of the supervisor.
         queue: that of the job.
-        entry: that of the job, if it is known.
+        where: where the job runs as the index has it, a letter and its entry, if that is known.
     """
 
     action: str
     target: str
     queue: str = ""
-    entry: str = ""
+    where: str = ""
 
 
 def send(command: Command) -> Op[str]:
     """Send a command; the answer is its entry."""
-    said = (command.action, command.target, command.queue, command.entry)
+    said = (command.action, command.target, command.queue, command.where)
     return call(_COMMAND, (keys.CONTROL,), (_MOST, *said), text)
 
 
@@ -48,7 +48,7 @@ def interrupt(queue: str, job_id: str, mark: str) -> Op[str]:
     Args:
         mark: where it runs, see `jobq.store.ops.manage.mark`; empty: not known.
     """
-    return send(Command(CANCEL, job_id, queue, mark[1:]))
+    return send(Command(CANCEL, job_id, queue, mark))
 
 
 def last() -> Op[str]:
@@ -86,4 +86,4 @@ def _command(fields: list[bytes]) -> Command | None:
         action, target = named["action"], named["target"]
     except (UnicodeDecodeError, KeyError):
         return None
-    return Command(action, target, named.get("queue", ""), named.get("entry", ""))
+    return Command(action, target, named.get("queue", ""), named.get("where", ""))

@@ -4,20 +4,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jobq.core.lines import HIGH, LOW, line_of
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.wire import Op, Script, Word, call
 
 #: Which workers may take a waiting retry: the letter before its entry in ``due``.
 SYNC, ASYNC, ANY, SUSPECT, UNKNOWN = "s", "a", "?", "!", "u"
-KINDS = SYNC + ASYNC + ANY + SUSPECT + UNKNOWN
+
+#: Held because its job function is paused, which nobody may take: any, and one that runs alone.
+HELD, HELD_SUSPECT = "p", "P"
+KINDS = SYNC + ASYNC + ANY + SUSPECT + UNKNOWN + HELD + HELD_SUSPECT
+
+#: What stands before the job's id in ``due``: a delayed job, and one that can be replaced until a
+#: worker takes it.
+DELAYED, REPLACEABLE = "d", "q"
+
+#: ms that are added to the time of what is held: it stands behind everything that is ever due.
+HELD_MS = 10**14
 
 #: An entry as Redis gives it: its id, and the flat list of field and value. The first field
 #: is the job's id and its value the call. Not made into objects: this is the hot path.
 RawEntry = list[Any]
 
 _CLAIM = Script("claim")
+_READ = Script("read")
+_LINES = Script("lines")
 _MINE = Script("mine")
+
+_LOW = f" {LOW}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +55,13 @@ class Held:
     idle: int = 0
     mark: bytes | None = None
 
-    def is_cancelled(self, *, in_retries: bool) -> bool:
-        """Tell whether the cancel of this attempt was asked for, so that it shall not start."""
-        return self.mark == (b"r" if in_retries else b"j") + self.entry
+    def is_cancelled(self, letter: str) -> bool:
+        """Tell whether the cancel of this attempt was asked for, so that it shall not start.
+
+        Args:
+            letter: of the stream that it is in, as in the index.
+        """
+        return self.mark == letter.encode() + self.entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +72,50 @@ class Claimed:
     next_due: int | None
 
 
-def read(queue: str, consumer: str, count: int, block: float) -> Op[list[RawEntry]]:
-    """Take new jobs; wait up to ``block`` seconds for the first, or not at all at 0."""
+def read(line: str, consumer: str, count: int, block: float) -> Op[list[RawEntry]]:
+    """Take new jobs of one line; wait up to ``block`` seconds for the first, or not at all at 0."""
     words: list[Word] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
     if block > 0:
         words += ["BLOCK", max(1, int(block * 1000))]
-    return Op((*words, "STREAMS", keys.jobs(queue), ">"), _entries, None, 0, block)
+    return Op((*words, "STREAMS", keys.jobs(line), ">"), _entries, None, 0, block)
 
 
-def read_any(queues: Sequence[str], consumer: str, block: float) -> Op[list[tuple[str, RawEntry]]]:
-    """Wait for a new job in any of several queues; at most one of each."""
-    streams = {keys.jobs(queue).encode(): queue for queue in queues}
+def is_used(line: str) -> Op[bool]:
+    """Ask whether a line has ever had a job: whether its stream is there."""
+    return Op(("EXISTS", keys.jobs(line)), bool)
+
+
+def lines_used(queue: str) -> Op[int]:
+    """Ask which lines of a queue have ever had a job: 1 for high and 2 for low, added up."""
+    every = tuple(keys.jobs(line_of(queue, priority)) for priority in (HIGH, LOW))
+    return call(_LINES, every, (), int)
+
+
+def read_lines(
+    lines: Sequence[str], consumer: str, count: int
+) -> Op[list[tuple[str, list[RawEntry]]]]:
+    """Take new jobs of the lines of one queue, the first line first; of ``low`` only to fill a gap.
+
+    Args:
+        lines: those that are in use, in the order of `jobq.core.lines.PRIORITIES`.
+        count: how many at most, in all.
+    """
+    if len(lines) == 1:  # the usual case: no script, which would make each entry twice
+        plain, line = read(lines[0], consumer, count, 0.0), lines[0]
+        return Op(plain.words, lambda reply: [(line, _entries(reply))] if reply else [])
+    spare = len(lines) if lines[-1].endswith(_LOW) else 0
+    args = (GROUP, consumer, count, spare)
+    return call(
+        _READ,
+        tuple(map(keys.jobs, lines)),
+        args,
+        lambda reply: [(lines[number - 1], entries) for number, entries in reply],
+    )
+
+
+def read_any(lines: Sequence[str], consumer: str, block: float) -> Op[list[tuple[str, RawEntry]]]:
+    """Wait for a new job in any of several lines; at most one of each."""
+    streams = {keys.jobs(line).encode(): line for line in lines}
 
     def parse(reply: Any) -> list[tuple[str, RawEntry]]:
         rows = reply.items() if isinstance(reply, dict) else reply or ()
@@ -74,9 +126,18 @@ def read_any(queues: Sequence[str], consumer: str, block: float) -> Op[list[tupl
 
 
 def claim(queue: str, consumer: str, limit: int, kinds: str) -> Op[Claimed]:
-    """Take up to ``limit`` retries that are due and of the given kinds."""
-    every = (keys.retries(queue), keys.due(queue), keys.history(queue))
-    return call(_CLAIM, every, (GROUP, consumer, PARKED, limit, kinds), _claimed)
+    """Take up to ``limit`` of what is due: retries of the given kinds, and replaceable jobs.
+
+    These are for all who may take `ANY`.
+    """
+    every = (
+        keys.retries(queue),
+        keys.due(queue),
+        keys.history(queue),
+        keys.delayed(queue),
+        keys.index(queue),
+    )
+    return call(_CLAIM, every, (GROUP, consumer, PARKED, limit, kinds, ANY, HELD_MS), _claimed)
 
 
 def mine(

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from jobq.core.history import History
 from jobq.core.job import JobState
 from jobq.core.result import state_of
+from jobq.errors import CallUnreadable
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import KINDS
+from jobq.store.ops.fetch import HELD_MS, KINDS, UNKNOWN
 from jobq.store.wire import Op, Script, as_is, call, pairs, text
 
 _LOOK = Script("look")
@@ -20,27 +22,36 @@ class Seen:
 
     Attributes:
         state: None: there is no such job.
-        entry: the entry that it is in; empty when it has finished.
         call: its call, encoded.
         attempt: the attempt that runs, or the last one that ran; 0 before the first.
         worker: the consumer that runs it.
-        due_ms: when it is to be retried, Redis time in ms.
+        due_ms: when it is due, or was: a delayed job, a retry; Redis time in ms.
         enqueued_ms: when it was enqueued, Redis time in ms.
+        ready_ms: since when it can be started, Redis time in ms; None: not yet.
         history: its attempts so far, encoded.
         letter: what its dead letter says, encoded.
         result: its result, encoded.
+        where: its entry with the letter of the stream, as the index has it; empty: nowhere.
+        kind: the letter before it in ``due``, see `jobq.store.ops.fetch`; empty: it is not there.
     """
 
     state: JobState | None
-    entry: str = ""
     call: bytes | None = None
     attempt: int = 0
     worker: str | None = None
     due_ms: int | None = None
     enqueued_ms: int | None = None
+    ready_ms: int | None = None
     history: bytes | None = None
     letter: bytes | None = None
     result: bytes | None = None
+    where: str = ""
+    kind: str = ""
+
+    @property
+    def entry(self) -> str:
+        """The entry that it is in; empty: it is delayed, or has finished."""
+        return self.where[1:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +63,14 @@ class Counted:
         ready: waiting for a worker, for their first attempt or a later one that is due.
         running: in an attempt.
         retrying: waiting until their next attempt is due.
+        delayed: waiting until their first attempt is due.
         unknown: of those that wait, how many wait for a worker that knows them.
         dead: dead letters.
         oldest_ms: when the one that has been ready for longest was added, Redis time in ms.
-        totals: what was counted since the queue exists: succeeded, retried, dead, cancelled.
+        totals: what was counted since the queue exists: succeeded, retried, dead, cancelled,
+            expired; those that expired and are dead letters are counted as dead, too.
         put_back: how often, in this time, a job was put back because its worker does not know it.
+        held: of those that are ready, how many are held because their job function is paused.
     """
 
     now_ms: int
@@ -68,6 +82,8 @@ class Counted:
     oldest_ms: int | None
     totals: dict[str, int]
     put_back: int = 0
+    delayed: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +115,8 @@ def look(queue: str, job_id: str) -> Op[Seen]:
         keys.dead(queue),
         keys.due(queue),
         keys.history(queue),
+        keys.delayed(queue),
+        *keys.other_jobs(queue),
     )
     return call(_LOOK, every, (GROUP, job_id, KINDS), _seen)
 
@@ -117,8 +135,10 @@ def count(queue: str) -> Op[Counted]:
         keys.due(queue),
         keys.index(queue),
         keys.meta(queue),
+        keys.delayed(queue),
+        *keys.other_jobs(queue),
     )
-    return call(_COUNT, every, (GROUP, PARKED), _counted)
+    return call(_COUNT, every, (GROUP, PARKED, HELD_MS), _counted)
 
 
 def queues() -> Op[list[str]]:
@@ -147,30 +167,50 @@ def workers() -> Op[list[Presence]]:
 
 
 def _seen(reply: Any) -> Seen:
-    where, fields, consumer, _idle, count, due_ms, history, ended = reply
+    where, fields, consumer, _idle, count, due_ms, history, ended, kind, now_ms = reply
     if not where:
         return Seen(state_of(ended) if ended else None, result=ended)
     letter_of_place, entry = where[:1], where[1:].decode()
     known = _named(fields or [])
-    first = known.get("first", entry.encode())
+    first = known.get("first", entry.encode()).split(b"-")[0]
     if letter_of_place == b"x":
         return Seen(
-            JobState.DEAD, entry, known.get("call"), letter=known.get("letter"), result=ended
+            JobState.DEAD,
+            known.get("call"),
+            letter=known.get("letter"),
+            result=ended,
+            where=text(where),
         )
     parked = consumer is not None and text(consumer) == PARKED
     running = consumer is not None and not parked
-    # In retries with no attempt used: given back unstarted.
-    waiting = JobState.RETRYING if letter_of_place == b"r" and count else JobState.READY
+    later = now_ms < due_ms < HELD_MS
+    waiting = JobState.READY
+    if letter_of_place == b"r" and count and not (later and _snoozes(history)):
+        waiting = JobState.RETRYING
+    elif later and text(kind) != UNKNOWN:
+        # In retries, with no attempt used: given back unstarted, such as one that snoozes.
+        waiting = JobState.DELAYED
+    ready = known.get("ready", first)
     return Seen(
         JobState.RUNNING if running else waiting,
-        entry,
         known.get("call"),
         attempt=count,
         worker=text(consumer) if running else None,
-        due_ms=due_ms if due_ms >= 0 else None,
-        enqueued_ms=int(first.split(b"-")[0]),
+        due_ms=due_ms if 0 <= due_ms < HELD_MS else None,
+        enqueued_ms=int(first) if first.isdigit() else None,
+        ready_ms=int(ready) if ready.isdigit() and waiting is not JobState.DELAYED else None,
         history=history or known.get("history"),
+        where=text(where),
+        kind=text(kind),
     )
+
+
+def _snoozes(history: bytes | None) -> bool:
+    """Tell whether the last thing that a job did was to snooze."""
+    try:
+        return History.decode(history or b"").snoozed_ms is not None
+    except CallUnreadable:
+        return False
 
 
 def _named(fields: list[bytes]) -> dict[str, bytes]:
@@ -182,20 +222,23 @@ def _named(fields: list[bytes]) -> dict[str, bytes]:
 
 
 def _counted(reply: Any) -> Counted:
-    now_ms, live, dead, running, retrying, unknown, oldest, totals = reply
+    now_ms, live, dead, running, retrying, unknown, oldest, totals, delayed, held = reply
     numbers = {name: int(value) for name, value in pairs(totals).items() if value.isdigit()}
     return Counted(
         now_ms=now_ms,
-        ready=max(0, live - dead - running - retrying),
+        ready=max(0, live - dead - running - retrying - delayed),
         running=running,
         retrying=retrying,
         unknown=unknown,
         dead=dead,
         oldest_ms=oldest if oldest >= 0 else None,
         totals={
-            name: numbers.get(name, 0) for name in ("succeeded", "retried", "dead", "cancelled")
+            name: numbers.get(name, 0)
+            for name in ("succeeded", "retried", "dead", "cancelled", "expired")
         },
         put_back=numbers.get("put_back", 0),
+        delayed=delayed,
+        held=held,
     )
 
 

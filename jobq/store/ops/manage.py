@@ -17,11 +17,14 @@ _PURGE = Script("purge")
 CANCELLED_IT, NOT_WAITING, IS_RUNNING, IS_DEAD = 1, 0, -1, -2
 
 
-def cancel(queue: str, job_id: str) -> Op[int]:
+def cancel(queue: str, job_id: str, *, running: bool = True) -> Op[int]:
     """Cancel a job; the answer is one of the four constants of this module.
 
     One that waits is cancelled now. One that runs is marked, so that it does not start again:
     whoever runs it must be told to interrupt it, see `jobq.store.ops.control`.
+
+    Args:
+        running: False: leave one that runs alone.
     """
     every = (
         keys.index(queue),
@@ -32,8 +35,11 @@ def cancel(queue: str, job_id: str) -> Op[int]:
         keys.meta(queue),
         keys.cancels(queue),
         keys.result(queue, job_id),
+        keys.delayed(queue),
+        *keys.other_jobs(queue),
+        keys.unique(queue),
     )
-    args = (GROUP, PARKED, job_id, CANCELLED_MS, CANCELLED, KINDS)
+    args = (GROUP, PARKED, job_id, CANCELLED_MS, CANCELLED, KINDS, int(running))
     return call(_CANCEL, every, args, int)
 
 
@@ -45,7 +51,7 @@ def mark(queue: str, job_id: str) -> Op[str]:
 def revive(
     queue: str, job_id: str, entry: str, history: bytes, call_bytes: bytes = b""
 ) -> Op[bool]:
-    """Bring a dead letter back to the end of its queue; False when it is not there.
+    """Bring a dead letter back to the end of its line; False when it is not there.
 
     Args:
         history: its attempts so far, encoded.
@@ -57,6 +63,7 @@ def revive(
         keys.index(queue),
         keys.cancels(queue),
         keys.result(queue, job_id),
+        *keys.other_jobs(queue),
     )
     return call(_REVIVE, every, (job_id, entry, history, call_bytes), bool)
 
@@ -68,6 +75,7 @@ def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
         keys.index(queue),
         keys.cancels(queue),
         keys.result(queue, job_id),
+        keys.unique(queue),
     )
     return call(_PURGE, every, (job_id, entry), bool)
 

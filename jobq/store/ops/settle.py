@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobq.core.lines import RETRIED, letter_of
 from jobq.core.result import CANCELLED
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
@@ -21,7 +22,7 @@ _FINISH = Script("finish")
 _RETRY = Script("retry")
 _PARK = Script("park")
 _BURY = Script("bury")
-_CANCELLED = Script("cancelled")
+_END = Script("end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Attempt:
         entry: its entry.
         job_id: its job.
         count: 0 in ``jobs``; in ``retries`` the delivery count, which is the attempt.
+        more: what else stands in its entry and goes where the job goes, names and values in turn.
     """
 
     queue: str
@@ -41,11 +43,31 @@ class Attempt:
     entry: bytes
     job_id: bytes
     count: int = 0
+    more: tuple[bytes, ...] = ()
 
     @property
     def fields(self) -> tuple[str, str, bytes, bytes, int]:
-        """Everything, in order."""
+        """Everything but what else stands in its entry, in order."""
         return self.queue, self.consumer, self.entry, self.job_id, self.count
+
+    @property
+    def letter(self) -> str:
+        """What the index has before its entry."""
+        return RETRIED if self.count else letter_of(self.queue)
+
+    @property
+    def line(self) -> bytes:
+        """The letter of the line that it belongs to, also in ``retries``."""
+        if not self.count:
+            return letter_of(self.queue).encode()
+        return dict(zip(self.more[::2], self.more[1::2], strict=False)).get(b"line", b"j")
+
+    @property
+    def stays(self) -> tuple[bytes, ...]:
+        """What stands beside its call in ``retries``: since when there is such a job, its line."""
+        more = self.more if b"first" in self.more[::2] else (b"first", self.entry, *self.more)
+        is_usual = self.line == b"j" or b"line" in more[::2]
+        return more if is_usual else (*more, b"line", self.line)
 
 
 #: A first attempt that succeeded: entry, job id, TTL of the result in ms (0: none is kept), the
@@ -110,12 +132,14 @@ def bury(
     value: bytes,
     *,
     was: bytes = b"",
+    expired: bool = False,
 ) -> Op[bool]:
     """Move an attempt to the dead letters; False when it is no longer owned.
 
     Args:
         ttl: of the result, in ms; 0: none is kept.
         was: for what cannot be read, and so gets an id of its own: the id that it had.
+        expired: it waited too long, which is counted too.
     """
     queue, consumer, entry, job_id, count = attempt.fields
     every = (
@@ -127,12 +151,26 @@ def bury(
         keys.cancels(queue),
         keys.result(queue, (was or job_id).decode("utf-8", "replace")),
     )
-    args = (GROUP, consumer, entry, count, job_id, call_bytes, letter, ttl, value, was)
-    return call(_BURY, every, args, bool)
+    counter = "expired" if expired else ""
+    args = (GROUP, consumer, entry, count, job_id, call_bytes, letter, ttl, value, was, counter)
+    return call(_BURY, every, (*args, attempt.line), bool)
 
 
 def cancelled(attempt: Attempt) -> Op[bool]:
     """End an attempt whose job was cancelled; False when it is no longer owned."""
+    return _end(attempt, CANCELLED_MS, CANCELLED, "cancelled")
+
+
+def expired(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
+    """End an attempt whose job has waited too long, without a dead letter. See `cancelled`.
+
+    Args:
+        ttl: of the result, in ms; 0: none is kept.
+    """
+    return _end(attempt, ttl, value, "expired")
+
+
+def _end(attempt: Attempt, ttl: int, value: bytes, counter: str) -> Op[bool]:
     queue, consumer, entry, job_id, count = attempt.fields
     every = (
         keys.retries(queue) if count else keys.jobs(queue),
@@ -142,8 +180,8 @@ def cancelled(attempt: Attempt) -> Op[bool]:
         keys.cancels(queue),
         keys.result(queue, job_id.decode("utf-8", "replace")),
     )
-    args = (GROUP, consumer, entry, count, job_id, CANCELLED_MS, CANCELLED)
-    return call(_CANCELLED, every, args, bool)
+    args = (GROUP, consumer, entry, count, job_id, ttl, value, counter)
+    return call(_END, every, args, bool)
 
 
 def _later(
@@ -166,7 +204,8 @@ def _later(
             *ended,
         )
         args = (GROUP, consumer, PARKED, entry, job_id, call_bytes, used, ms, kind, history)
-        return call(_RETRY, first, (*args, CANCELLED_MS, CANCELLED), bool)
+        ends = (CANCELLED_MS, CANCELLED, attempt.letter)
+        return call(_RETRY, first, (*args, *ends, *attempt.stays), bool)
     later = (
         keys.retries(queue),
         keys.due(queue),

@@ -8,13 +8,16 @@ from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.ops.fetch import KINDS
 from jobq.store.ops.settle import CANCELLED_MS
-from jobq.store.wire import Op, Script, call, nothing, pairs, text
+from jobq.store.wire import AnyOp, Op, Script, call, nothing, pairs, text
 
 _REGROUP = Script("regroup")
 _RENEW = Script("renew")
 _FORGET = Script("forget")
 _BEAT = Script("beat")
 _REMIND = Script("remind")
+_SWEEP_UNIQUE = Script("sweep_unique")
+_REMIND_DELAYED = Script("remind_delayed")
+_NOW = Script("now")
 
 
 class Consumer(NamedTuple):
@@ -26,7 +29,10 @@ class Consumer(NamedTuple):
 
 
 def regroup(queue: str) -> Op[int]:
-    """Make the consumer groups of a queue where they are missing; the same again is harmless."""
+    """Make the consumer groups of a queue where they are missing; the same again is harmless.
+
+    A line but the normal one gets one only if it has ever had a job.
+    """
     every = (
         keys.jobs(queue),
         keys.retries(queue),
@@ -36,8 +42,9 @@ def regroup(queue: str) -> Op[int]:
         keys.meta(queue),
         keys.cancels(queue),
         keys.result(queue, ""),
+        *keys.other_jobs(queue),
     )
-    return call(_REGROUP, every, (GROUP, PARKED, CANCELLED_MS, CANCELLED), int)
+    return call(_REGROUP, every, (GROUP, PARKED, CANCELLED_MS, CANCELLED, KINDS), int)
 
 
 def renew(stream: str, consumer: str, entries: Sequence[str]) -> Op[list[str]]:
@@ -55,14 +62,12 @@ def forget(stream: str, consumer: str) -> Op[bool]:
     return call(_FORGET, (stream,), (GROUP, consumer), bool)
 
 
-def due_soon(queue: str, count: int = 100) -> Op[list[tuple[str, float]]]:
-    """List the retries that are due first: the letter of their kind, and Redis time in ms."""
-    return Op(("ZRANGE", keys.due(queue), 0, count - 1, "WITHSCORES"), _letters)
+def timed(queue: str) -> list[AnyOp]:
+    """Count what has a time at which it becomes due, and then the delayed jobs that must have one.
 
-
-def timed(queue: str) -> Op[int]:
-    """Count the retries that have a time at which they become due."""
-    return Op(("ZCARD", keys.due(queue)), int)
+    All that has a time and is no delayed job is a parked retry.
+    """
+    return [Op(("ZCARD", keys.due(queue)), int), Op(("HLEN", keys.delayed(queue)), int)]
 
 
 def remind(queue: str, after: str = "-", count: int = 100) -> Op[tuple[str, int]]:
@@ -78,9 +83,27 @@ def remind(queue: str, after: str = "-", count: int = 100) -> Op[tuple[str, int]
     return call(_REMIND, every, (GROUP, PARKED, after, count, KINDS), _reminded)
 
 
+def remind_delayed(queue: str, after: str = "0", count: int = 100) -> Op[tuple[str, int]]:
+    """Let delayed jobs become due now that have no time any more, page by page.
+
+    Args:
+        after: ``0``, or the cursor of the page before.
+
+    Returns:
+        The op; its answer is the cursor of the page (``0`` at the end), and how many it met.
+    """
+    every = (keys.delayed(queue), keys.due(queue), keys.index(queue))
+    return call(_REMIND_DELAYED, every, (after, count), _reminded)
+
+
 def acknowledge(stream: str, entry: bytes) -> Op[int]:
     """Drop an entry from the pending list that exists there only: its body was deleted."""
     return Op(("XACK", stream, GROUP, entry), int)
+
+
+def has_schedules(queue: str) -> Op[bool]:
+    """Tell whether a queue has schedules."""
+    return Op(("EXISTS", keys.schedules(queue)), bool)
 
 
 def beat(name: str, record: bytes, silent: float) -> Op[int]:
@@ -102,9 +125,23 @@ def sweep_lanes(queue: str, before_ms: float) -> Op[int]:
     return Op(("ZREMRANGEBYSCORE", keys.lanes(queue), "-inf", int(before_ms * 1000)), int)
 
 
+def sweep_unique(queue: str, cursor: str, count: int) -> Op[tuple[str, int]]:
+    """Delete notes of uniqueness that say nothing any more, page by page.
+
+    Args:
+        cursor: ``0``, or what the page before answered.
+        count: how many to look at, about.
+
+    Returns:
+        The op; its answer is the next cursor (``0`` at the end), and how many were deleted.
+    """
+    every = (keys.unique(queue), keys.index(queue))
+    return call(_SWEEP_UNIQUE, every, (cursor, count), _reminded)
+
+
 def time_ms() -> Op[int]:
     """Ask for Redis time in ms."""
-    return Op(("TIME",), lambda reply: int(reply[0]) * 1000 + int(reply[1]) // 1000)
+    return call(_NOW, (), (), int)
 
 
 def eviction() -> Op[str]:
@@ -138,8 +175,3 @@ def _reminded(reply: Any) -> tuple[str, int]:
 def _policy(reply: Any) -> str:
     said = dict(line.split(":", 1) for line in text(reply).splitlines() if ":" in line)
     return said.get("maxmemory_policy", "") if said.get("maxmemory", "0") != "0" else ""
-
-
-def _letters(reply: Any) -> list[tuple[str, float]]:
-    flat = [item for pair in reply for item in pair] if reply and type(reply[0]) is list else reply
-    return [(text(flat[i])[:1], float(flat[i + 1])) for i in range(0, len(flat), 2)]

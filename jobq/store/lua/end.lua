@@ -1,5 +1,5 @@
 --[[
-End an attempt that was interrupted because its job was cancelled.
+End an attempt that is not to be started again: its job was cancelled, or it expired.
 
 KEYS
   1  source   stream  where the attempt is: jobs or retries
@@ -10,14 +10,15 @@ KEYS
   6  result   string  the result of the job
 ARGV
   1  group     the consumer group
-  2  consumer  the worker that ran it
-  3  entry     the entry it ran
+  2  consumer  the worker that had it
+  3  entry     the entry it had
   4  attempt   the delivery count that the worker was given: the fence; 0: do not compare it
   5  id        the job's id
-  6  ttl       TTL in ms of the word for those who wait for the result
+  6  ttl       TTL in ms of the word for those who wait for the result; 0: store none
   7  value     that word, encoded
+  8  counter   which one counts it: cancelled or expired
 RETURNS
-  1  cancelled
+  1  ended
   0  the worker no longer owns this attempt; nothing was done
 ]]
 local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2])
@@ -32,7 +33,9 @@ redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[2], ARGV[5])
 redis.call('HDEL', KEYS[3], ARGV[5])
 redis.call('HDEL', KEYS[5], ARGV[5])
-redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
+if tonumber(ARGV[6]) > 0 then
+  redis.call('SET', KEYS[6], ARGV[7], 'PX', ARGV[6])
+end
 -- pcall: text that a stranger put in the place of a number must not end this half-way
-redis.pcall('HINCRBY', KEYS[4], 'cancelled', 1)
+redis.pcall('HINCRBY', KEYS[4], ARGV[8], 1)
 return 1

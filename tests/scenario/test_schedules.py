@@ -1,0 +1,204 @@
+"""Schedules with real workers: killed, stopped for a day, overlapping, deployed, signed."""
+
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from itertools import pairwise
+
+import pytest
+
+from jobq import JobQ
+from jobq.store import keys, moved
+from jobq.store.ops import upkeep
+from tests.scenario.ground import PATIENCE, Ground, alive, resident_mb
+from tests.support.wait import wait_until
+
+pytestmark = pytest.mark.slow
+
+TICKING = """
+@app.job(every="1s", misfire="all", misfire_max=1000)
+def work():
+    trace("ran", current_job().id)
+"""
+
+MISFIRES = """
+@app.job(every="1h", misfire="skip")
+def skips(): pass
+
+@app.job(every="1h")
+def once(): pass
+
+@app.job(cron="0 * * * *", tz="Asia/Kolkata", misfire="all", misfire_max=10)
+def every(): pass
+"""
+
+SLOW = """
+@app.job(every="1s", overlap="skip")
+def skips():
+    trace("skips", "+", time.monotonic())
+    time.sleep(2.2)
+    trace("skips", "-", time.monotonic())
+
+@app.job(every="2s", overlap="queue")
+def queues():
+    trace("queues", "+", time.monotonic())
+    time.sleep(3)
+    trace("queues", "-", time.monotonic())
+"""
+
+
+def test_three_supervisors_killed_for_a_minute(ground: Ground) -> None:
+    """Each tick makes exactly one job: in Redis, and among those that ran."""
+    ground.write(TICKING)
+    chance = random.Random(4)  # noqa: S311
+    workers = [ground.worker("--lease", "2") for _ in range(3)]
+    first = wait_until(ground.app.schedules.list, "it is declared", PATIENCE)[0].next_at
+    assert first is not None
+    until = time.monotonic() + 60
+    kills = 0
+    while time.monotonic() < until:
+        at = chance.randrange(3)
+        os.kill(workers[at].pid, signal.SIGKILL)
+        kills += 1
+        wait_until(partial(_is_gone, workers[at].pid), "it is dead")
+        workers[at] = ground.start("jobq", "worker", "--processes", "1", "--lease", "2")
+        beyond = time.monotonic() + chance.uniform(0.2, 1.5)
+        wait_until(partial(_is_over, beyond), "a moment passes")
+    assert kills > 15
+    ground.app.schedules.pause("jobs.work")
+    ground.wait_empty(timeout=60)
+    ticks = [one for one in ground.app.schedules.get("jobs.work").past if one.job_id]
+    nominal = sorted(int(one.nominal_at.timestamp()) for one in ticks if one.nominal_at)
+    assert len(nominal) >= 55
+    assert Counter(b - a for a, b in pairwise(nominal)) == {1: len(nominal) - 1}
+    ran = {words[0] for words in ground.traced("ran")}
+    assert ran == {one.job_id for one in ticks}
+    assert len(ran) == len(ticks)
+
+
+def _is_gone(pid: int) -> bool:
+    return not alive(pid)
+
+
+def _is_over(moment: float) -> bool:
+    return time.monotonic() > moment
+
+
+@pytest.fixture
+def travelling(ground: Ground) -> Iterator[Ground]:
+    before = moved.obey_test_clock()
+    ground.env["JOBQ_TEST_CLOCK"] = "1"
+    yield ground
+    moved.obey_test_clock(obey=before)
+    ground.redis.delete(keys.CLOCK)
+
+
+def test_a_day_without_a_supervisor(travelling: Ground) -> None:
+    ground = travelling
+    ground.write(MISFIRES)
+    worker = ground.worker()
+    wait_until(lambda: len(ground.app.schedules.list()) == 3, "they are declared", PATIENCE)
+    worker.kill_group()
+    run = ground.app.store.run
+    now = run(upkeep.time_ms())
+    # To 20 minutes past an hour in UTC, and so before the half hour at which it ticks in Kolkata.
+    run(moved.move(86_400_000 + 3_600_000 - now % 3_600_000 + 1_200_000))
+    ground.worker()
+
+    def made(name: str) -> tuple[int, int]:
+        past = ground.app.schedules.get(f"jobs.{name}").past
+        jobs = sum(bool(one.job_id) for one in past)
+        return jobs, sum(one.many for one in past if one.outcome == "missed")
+
+    wait_until(lambda: made("once")[0] and made("every")[0] and made("skips")[1], "all", PATIENCE)
+    assert made("skips")[0] == 0
+    assert 24 <= made("skips")[1] <= 26
+    assert made("once")[0] == 1
+    assert 23 <= made("once")[1] <= 25
+    assert made("every")[0] == 10
+    assert 14 <= made("every")[1] <= 16
+    ground.wait_empty()
+    wait_until(
+        lambda: all(
+            one.outcome in {"succeeded", "missed"}
+            for name in ("skips", "once", "every")
+            for one in ground.app.schedules.get(f"jobs.{name}").past
+        ),
+        "all outcomes are noted",
+        PATIENCE,
+    )
+    run(moved.move(10 * 60_000 + 1000))  # the half hour
+    wait_until(lambda: made("every")[0] == 11, "it ticks in its time zone", PATIENCE)
+    tick = ground.app.schedules.get("jobs.every").past[0].nominal_at
+    assert tick is not None
+    assert tick.minute == 30
+
+
+def test_jobs_that_take_longer_than_their_interval(ground: Ground) -> None:
+    ground.write(SLOW)
+    ground.worker("--threads", "8")
+    ground.worker("--threads", "8")
+    ground.wait_traced("skips", 6)
+    ground.wait_traced("queues", 8)
+    for name in ("skips", "queues"):
+        signs = [words[0] for words in sorted(ground.traced(name), key=lambda one: float(one[1]))]
+        assert signs == ["+-"[n % 2] for n in range(len(signs))], "never two at once"
+    past = ground.app.schedules.get("jobs.skips").past
+    assert any(one.outcome == "skipped" for one in past)
+    row = ground.app.schedules.get("jobs.queues")
+    assert row.waiting >= 1
+    assert any(one.outcome == "queued" for one in row.past)
+    assert not any(one.outcome == "skipped" for one in row.past)
+
+
+def test_ticks_come_on_time_and_run_time_schedules_within_a_second(ground: Ground) -> None:
+    ground.write("@app.job\ndef work(n):\n    trace('ran', n)\n")
+    ground.worker()
+    ground.app.schedules.add("extra", ground.app.options().s("jobs.work", 7), every="1s")
+    ground.wait_traced("ran", 6)
+    past = ground.app.schedules.get("extra").past
+    lag = sorted((one.fired_at - one.nominal_at).total_seconds() for one in past if one.nominal_at)
+    assert lag[0] >= 0, "never early"
+    assert lag[len(lag) // 2] < 0.1
+    ground.app.schedules.remove("extra")
+    ground.wait_empty()
+
+
+def test_a_rolling_deploy_takes_a_schedule_along(ground: Ground) -> None:
+    ground.write("@app.job(every='1s')\ndef work():\n    trace('old')\n")
+    old = ground.worker()
+    ground.wait_traced("old", 2)
+    ground.write("@app.job(every='1s', queue='mail')\ndef work():\n    trace('new')\n")
+    ground.worker("-q", "default", "-q", "mail")
+    ground.wait_traced("new", 2)
+    rows = ground.app.schedules.list()
+    assert [(row.name, row.queue) for row in rows] == [("jobs.work", "mail")]
+    many = len(ground.traced("old"))
+    ground.wait_traced("new", 14, timeout=60)  # the old one has said again what it declares
+    assert len(ground.traced("old")) <= many + 1
+    assert old.running
+    assert [row.queue for row in ground.app.schedules.list()] == ["mail"]
+
+
+def test_a_supervisor_with_schedules_is_small(ground: Ground) -> None:
+    ground.write(MISFIRES, "@app.job(every='1s')\ndef work():\n    trace('ran')\n")
+    worker = ground.worker()
+    ground.wait_traced("ran", 3)
+    assert resident_mb(worker.pid) <= 30
+
+
+def test_signed_schedules_run_signed_jobs(ground: Ground) -> None:
+    ground.env["JOBQ_SIGNING_KEYS"] = "one:a secret of many bytes"
+    ground.write("@app.job(every='1s')\ndef work():\n    trace('ran')\n")
+    ground.worker()
+    ground.wait_traced("ran", 2)
+    with JobQ(ground.server.url, signing_keys={"one": "a secret of many bytes"}) as app:
+        assert app.schedules.run_now("jobs.work").result(timeout=PATIENCE) is None
+        assert app.schedules.get("jobs.work").problem == ""
+    said = ground.start("jobq", "schedule", "run", "jobs.work").check(PATIENCE)
+    assert "Enqueued" in said
+    assert ground.dead() == []
