@@ -26,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Give a test with the marker the fixture too: its jobs would go to a real Redis else."""
+    if item.get_closest_marker("jobq") is None or not isinstance(item, pytest.Function):
+        return
+    if "jobq" not in item.fixturenames:
+        item.fixturenames.insert(0, "jobq")
+
+
 @pytest.fixture(scope="session")
 def jobq_app() -> "JobQ | None":
     """The app that the fixture `jobq` binds; override it to name yours."""

@@ -67,6 +67,14 @@ def _filters(command: F) -> F:
     return _JOB(state(older(command)))
 
 
+def _some_time(text: str) -> float:
+    """Read a duration that is not 0."""
+    found = duration(text)
+    if not found:
+        raise click.BadParameter("it is 0; leave it out for as long as it takes")
+    return found
+
+
 @click.group()
 def queue() -> None:
     """One queue: pause, resume, purge, move or drain it."""
@@ -75,7 +83,9 @@ def queue() -> None:
 @queue.command("pause")
 @_NAME
 @_JOB
-@click.option("--for", "span", metavar="DURATION", type=duration, help="End after so long: 10m.")
+@click.option(
+    "--for", "span", metavar="DURATION", type=_some_time, help="End after so long, such as 10m."
+)
 @click.option("--reason", metavar="TEXT", default="", help="Shown wherever jobs wait for it.")
 @click.option("--by", metavar="WHO", help="Who does it.  [default: user@host]")
 @json_option
@@ -90,7 +100,10 @@ def pause_command(
     url: str | None,
     app: str | None,
 ) -> None:
-    """Start none of its jobs any more, on any worker; those that run go on."""
+    """Start none of its jobs any more.
+
+    None is started on any worker; those that run go on.
+    """
     found = open_app(url, app)
     one = _known(found, name)
     one.pause(job, for_=span, reason=reason, by=by)
@@ -164,24 +177,30 @@ def purge_command(
 @click.argument("source", metavar="SRC", type=queue_name)
 @click.argument("target", metavar="DST", type=queue_name)
 @_filters
+@click.option("--create", is_flag=True, help="DST need not be there yet.")
 @yes_option
 @json_option
 @redis_options
 def move_command(
     source: str,
     target: str,
+    create: bool,
     yes: bool,
     as_json: bool,
     url: str | None,
     app: str | None,
     **filters: Unpack[Filters],
 ) -> int:
-    """Move the jobs that wait to another queue, with id, call, delay, priority and history."""
+    """Move the jobs that wait to another queue.
+
+    They keep their id, call, delay, priority and history.
+    """
     if source == target:
         raise click.UsageError(f"SRC and DST are both {source!r}")
     found = open_app(url, app)
-    for name in (source, target):
-        _known(found, name)
+    _known(found, source)
+    if not create:
+        _known(found, target, "--create, if it shall be a new one")
     sweep = Sweep(found.store, found.signer)
     choice, number = _chosen(sweep, source, filters)
     if not _agreed(f"Move {_jobs(number)} from queue {source!r} to {target!r}?", yes=yes):
@@ -223,8 +242,11 @@ def drain_command(
     return Code.ERROR if left else Code.OK
 
 
-def _known(app: JobQ, name: str) -> Queue:
+def _known(app: JobQ, name: str, other: str = "") -> Queue:
     """Return a queue that was ever used.
+
+    Args:
+        other: what else can be done about one that was not.
 
     Raises:
         NothingMatched: there is none of that name.
@@ -235,7 +257,7 @@ def _known(app: JobQ, name: str) -> Queue:
         guess = f"; did you mean {near[0]!r}?" if near else ""
         raise NothingMatched(
             f"no queue {name!r}{guess}\nfix: jobq queues shows those there are; one is there from "
-            "its first job or worker on"
+            f"its first job or worker on{other and f'; or {other}'}"
         )
     return app.queue(name)
 

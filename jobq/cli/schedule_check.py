@@ -18,7 +18,13 @@ _CLOCK: Final = SystemClock()
 
 @click.command("check")
 @click.argument("expression")
-@click.option("--tz", default="UTC", show_default=True, help="The time zone of the expression.")
+@click.option(
+    "--tz",
+    metavar="ZONE",
+    default="UTC",
+    show_default=True,
+    help="The time zone of the expression.",
+)
 @click.option(
     "--next",
     "many",
@@ -27,13 +33,14 @@ _CLOCK: Final = SystemClock()
     show_default=True,
     help="How many of the next ticks.",
 )
-@click.option("--name", default="", help="Of the schedule: decides about times written as H.")
+@click.option("--name", metavar="NAME", default="", help="Of the schedule; it decides what H is.")
 @json_option
 def check_command(expression: str, tz: str, many: int, name: str, as_json: bool) -> None:
-    """Check a cron expression: when it ticks next, and what may surprise.
+    """Check a cron expression.
 
-    It needs no Redis and no app. EXPRESSION has five fields (minute hour day-of-month month
-    day-of-week), or is one of @hourly, @daily, @weekly, @monthly and @yearly.
+    It shows when it ticks next, and what may surprise. It needs no Redis and no app. EXPRESSION
+    has five fields (minute hour day-of-month month day-of-week), or is one of @hourly, @daily,
+    @weekly, @monthly and @yearly.
     """
     cron = Cron(expression, check_tz(tz), name)
     now = round(_CLOCK.time() * 1000)

@@ -1,6 +1,6 @@
 """Schedules as people and programs read them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 
 from jobq.cli.output import ago, clean, facts, paint, say, table, utc
@@ -8,17 +8,20 @@ from jobq.cli.shapes import Object, instant
 from jobq.client.schedule_rows import ScheduleRow, TickRow
 from jobq.core.zones import zone
 
+#: The queues that workers read, each with the job functions that those workers know.
+Readers = Mapping[str, Collection[str]]
+
 #: How often schedules tick is written once for each line; these are the columns.
 _HEADS = ("NAME", "RULE", "NEXT", "IN", "LAST", "OWNER")
 
 
-def show_list(rows: Sequence[ScheduleRow], many: int, now: datetime, read: Collection[str]) -> None:
+def show_list(rows: Sequence[ScheduleRow], many: int, now: datetime, read: Readers) -> None:
     """Write the table of schedules.
 
     Args:
         many: next ticks of each.
         now: the time of Redis.
-        read: the queues that workers read.
+        read: who reads the queues.
     """
     lines = []
     for row in rows:
@@ -38,13 +41,13 @@ def show_list(rows: Sequence[ScheduleRow], many: int, now: datetime, read: Colle
             ("", "", _local(one, row), ago(one, now).removeprefix("in "), "", "")
             for one in upcoming[1:]
         ]
-    table(_HEADS, lines, cuttable=("NAME", "RULE", "OWNER"))
+    table(_HEADS, lines, cuttable=("RULE", "OWNER"))  # a name is typed again
     for row in rows:
         for warning in warnings(row, read):
             say(f"{clean(row.name)}: {clean(warning)}", err=True)
 
 
-def show_one(row: ScheduleRow, many: int, now: datetime, read: Collection[str]) -> None:
+def show_one(row: ScheduleRow, many: int, now: datetime, read: Readers) -> None:
     """Write the page of a schedule."""
     declared = f"  (last declared {ago(row.declared_at, now)})" if row.owner else ""
     plan = row.schedule
@@ -92,18 +95,22 @@ def outcome_text(tick: TickRow) -> str:
     return tick.outcome if tick.many == 1 else f"{tick.outcome} ({tick.many:,})"
 
 
-def warnings(row: ScheduleRow, read: Collection[str]) -> list[str]:
+def warnings(row: ScheduleRow, read: Readers) -> list[str]:
     """Return what keeps a schedule from making jobs, or its jobs from running."""
     found = [row.problem] if row.problem else []
     if row.queue not in read:
         found.append(
             f"nobody ticks it: no worker reads its queue {row.queue!r}; jobq worker -q {row.queue}"
         )
+    elif row.job not in read[row.queue]:
+        found.append(
+            f"nobody ticks it: no worker that reads its queue {row.queue!r} knows {row.job!r}"
+        )
     return found
 
 
 def schedule_object(
-    row: ScheduleRow, many: int, read: Collection[str], *, past: bool = True
+    row: ScheduleRow, many: int, read: Readers, *, past: bool = True
 ) -> Object:
     """Return the object of a schedule."""
     plan = row.schedule
@@ -116,6 +123,7 @@ def schedule_object(
         "every_seconds": plan.every if plan else None,
         "tz": plan.tz if plan and plan.cron else None,
         "misfire": plan.misfire if plan else None,
+        "misfire_max": plan.misfire_max if plan and plan.misfire == "all" else None,
         "overlap": plan.overlap if plan else None,
         "jitter_seconds": plan.jitter if plan else None,
         "next": [instant(one) for one in row.upcoming(many)],
@@ -124,7 +132,7 @@ def schedule_object(
         "declared_at": instant(row.declared_at),
         "waiting": row.waiting,
         "problem": row.problem or None,
-        "is_ticked": row.queue in read,
+        "is_ticked": row.job in read.get(row.queue, ()),
         "last": _tick(row.past[0]) if row.past else None,
     }
     if past:

@@ -62,8 +62,8 @@ class CallOptions(SameOptions, total=False):
         priority: ``"high"``, ``"normal"`` or ``"low"``: which jobs of the queue go first.
         wait_replicas: wait until so many replicas have the call.
         fsync: wait until it is on disk (Redis 7.2 and newer).
-        delay: how long the jobs wait before they may start.
-        at: when they may start instead: an aware datetime.
+        delay: how long the jobs wait before they may start; None: they do not.
+        at: when they may start instead: an aware datetime; None: now.
         job_id: the id of the one job.
     """
 
@@ -79,8 +79,8 @@ class CallOptions(SameOptions, total=False):
     priority: Priority
     wait_replicas: int
     fsync: bool
-    delay: Duration
-    at: datetime
+    delay: Duration | None
+    at: datetime | None
     job_id: str
 
 

@@ -185,7 +185,8 @@ def _signed_anew(
             )
         return stored
     call = signer.open(queue, f"{SCHEDULE}{rule.name}".encode(), stored)
-    return signer.sign(queue, job_id, call)
+    # One that is not signed, but taken for now, must not become good for ever.
+    return stored if call is stored else signer.sign(queue, job_id, call)
 
 
 def _done(name: str, code: int) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from jobq.client.rows import moment
+from jobq.core.numbers import whole
 from jobq.core.schedule import Schedule
 from jobq.core.timetable import PastTick, Rule
 from jobq.errors import CallUnreadable
@@ -121,5 +122,5 @@ def _tick_row(tick: PastTick) -> TickRow:
         fired_at=moment(tick.fired_ms),
         job_id=tick.job_id,
         outcome=outcome or "live",
-        many=int(many) if many.isdecimal() else 1,
+        many=whole(many) or 1,
     )

@@ -216,12 +216,12 @@ class Sweep:
                 there.append(one)
             else:
                 refused.append((one.job_id, f"queue {to!r} has, or had, another job of this id"))
-        answers = each(move.detach(queue, one.job_id, one.where) for one in there)
+        answers = each(move.detach(queue, one) for one in there)
         done = 0
         for one, answer in zip(there, list(answers), strict=True):
             if answer == move.IS_ELSEWHERE:  # somebody has taken it after all
                 self._undo(to, one)
-                refused.append((one.job_id, "it has started meanwhile"))
+                refused.append((one.job_id, "it was started or replaced meanwhile"))
             else:
                 done += 1
         return done, refused
@@ -243,7 +243,7 @@ class Sweep:
     def _undo(self, to: str, job: Aside) -> None:
         aside = self._store.run(move.aside(to, job.job_id))
         if aside is not None:
-            self._store.run(move.detach(to, job.job_id, aside.where))
+            self._store.run(move.detach(to, aside))
 
 
 def _ready(line: str) -> Callable[[str], Op[tuple[_Page, str]]]:

@@ -26,7 +26,7 @@ def declared_rule(
         queue: where its jobs wait.
         placing: how they are put there.
         shape: of the function: a schedule calls it without arguments.
-        timing: options out of `jobq.core.schedule.SCHEDULE_OPTIONS`.
+        timing: options out of `jobq.core.options.SCHEDULE_OPTIONS`.
 
     Raises:
         OptionError: an option cannot take its value, or the function needs arguments.
@@ -56,7 +56,8 @@ def check_placing(placing: Placing | None, where: str) -> None:
             f"{where}: option {option!r} belongs to a single job, and a schedule makes many"
         )
     if placing.unique is not None:
+        call = "" if where == _WHERE else ", and let its call be function.options(unique=None).s()"
         raise OptionError(
             f"{where}: unique, debounce and throttle do not go with a schedule; give it "
-            'overlap="skip" or "queue", and let its call be function.options(unique=None).s(...)'
+            f'overlap="skip" or "queue" instead{call}'
         )

@@ -58,7 +58,17 @@ _WORDS: Final[Mapping[int, Mapping[str, int]]] = {
     WEEKDAY: {name: number for number, name in enumerate(_WEEKDAYS)},
 }
 _RANDOM: Final = re.compile(r"r([(/].*)?")
-_NEAREST: Final = re.compile(r"w\d+|\d+w")
+#: Days of the month that other crons know.
+_FOREIGN_DAYS: Final = (
+    (
+        re.compile(r"w\d+|\d+w"),
+        "(nearest weekday) is not supported; use a day, or a weekday such as mon#1",
+    ),
+    (
+        re.compile(r"l-\d+"),
+        "(days before the last) is not supported; use a day, or L, the last day",
+    ),
+)
 _RANGE: Final = re.compile(r"(\w+)-(\w+)(?:/\d+)?(?:#\d+)?")
 _STEP: Final = re.compile(r"(\*|h|\w+)/(\d+)")
 #: An hour that is no fixed one: these are steps through the whole day.
@@ -193,8 +203,8 @@ def _problem(index: int, part: str, *, alone: bool) -> str | None:
     """Return what is wrong with a part of a field that croniter takes, and the fix."""
     if _RANDOM.fullmatch(part):
         return "is a new random time whenever it is read; use H, which the name decides"
-    if index == DAY and _NEAREST.fullmatch(part):
-        return "(nearest weekday) is not supported; use a day, or a weekday such as mon#1"
+    if index == DAY and (foreign := [why for days, why in _FOREIGN_DAYS if days.fullmatch(part)]):
+        return foreign[0]
     if part in ("*", "?") and not alone:
         return "stands in a list; alone it means all values"
     if match := _RANGE.fullmatch(part):

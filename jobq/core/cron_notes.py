@@ -10,6 +10,8 @@ from typing import Final
 from jobq.core.cron import Cron
 from jobq.core.cron_fields import DAY, FIELDS, HOUR, MINUTE, texts
 
+#: A time that the name decides; no other word of an expression has the letter by itself.
+_HASHED: Final = re.compile(r"(?<![a-z])h(?![a-z])")
 _STEP: Final = re.compile(r"[*h]/(\d+)")
 _DAY: Final = 86400
 _MINUTE: Final = timedelta(minutes=1)
@@ -30,7 +32,18 @@ def notes(expression: str, tz: str, now_ms: int, name: str = "") -> list[str]:
         OptionError: as for `Cron`.
     """
     cron = Cron(expression, tz, name)
-    return [*_either_day(cron), *_uneven_steps(cron), *_short_months(cron), *_clocks(cron, now_ms)]
+    return [
+        *_hashed(cron, name),
+        *_either_day(cron),
+        *_uneven_steps(cron),
+        *_short_months(cron),
+        *_clocks(cron, now_ms),
+    ]
+
+
+def _hashed(cron: Cron, name: str) -> Iterator[str]:
+    if not name and any(_HASHED.search(text) for text in texts(cron.expression)):
+        yield "the name of the schedule decides what H is: with its --name these are its ticks."
 
 
 def _either_day(cron: Cron) -> Iterator[str]:

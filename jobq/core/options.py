@@ -72,6 +72,10 @@ CALL_OPTIONS: Final = frozenset((
     "queue", "retries", "backoff", "timeout", "hard_timeout", "result_ttl", "wait_replicas",
     "fsync", "expires", "on_expire", "retry_for", "priority", *SAME, *ONCE,
 ))  # fmt: skip
+#: What ``@job`` and ``app.schedules.add()`` take, and make a schedule of.
+SCHEDULE_OPTIONS: Final = frozenset((
+    "cron", "every", "tz", "misfire", "misfire_max", "overlap", "jitter",
+))  # fmt: skip
 #: What an app takes as defaults for all its job functions.
 APP_OPTIONS: Final = DECLARATION_OPTIONS - {"name", "sensitive"} - SAME
 
@@ -300,7 +304,7 @@ def _not_accepted(option: object, accepts: frozenset[str]) -> str:
     if option in ONCE:
         fix = f"function.options({option}=...).delay(...)"
         return f"option {option!r} belongs to a single call: {fix}"
-    if option in _CHECKS:
+    if option in _CHECKS or option in SCHEDULE_OPTIONS:
         return f"option {option!r} cannot be set here; give it to @job. Options here: {known}."
     from difflib import get_close_matches  # noqa: PLC0415  only for a message
 

@@ -7,6 +7,7 @@ from typing import Final, TypeVar, cast
 import msgpack
 
 from jobq.core.hints import shown
+from jobq.core.numbers import ms_of
 from jobq.errors import OptionError
 
 T = TypeVar("T")
@@ -119,8 +120,10 @@ def read_record(field: str, value: bytes) -> PauseRecord:
     It would be wrong to start what somebody wanted to hold, and any record can be resumed.
     """
     parts = value.split(b" ", 2)
-    since, until = (int(part) if part.isdigit() else 0 for part in (*parts, b"", b"")[:2])
-    by, reason = _words(parts[2] if len(parts) == 3 else b"")
+    # As in the scripts: only a record that is whole says when it ends.
+    times, packed = (parts[:2], parts[2]) if len(parts) == 3 else ((parts[0], b""), b"")
+    since, until = (ms_of(part) or 0 for part in times)
+    by, reason = _words(packed)
     job = None if field == EVERY_JOB else field
     return PauseRecord(job=job, since_ms=since, until_ms=until or None, by=by, reason=reason)
 

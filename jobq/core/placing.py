@@ -105,6 +105,9 @@ def place(
     for option, other in (("delay", "at"), ("at", "delay")):
         if option in given and other not in given:
             every.pop(other, None)
+    for option in ("delay", "at"):  # None: now, so that `delay=wait if late else None` works
+        if every.get(option, "") is None:
+            del every[option]
     try:
         placing = _placed(every, max_delay)
         _check_horizon(every, max_delay, now)
@@ -113,13 +116,15 @@ def place(
     return placing if placing != Placing(every) else None
 
 
-def check_delay(value: object) -> float:
-    """Check how long a call waits before it is due, and return it in seconds."""
-    return seconds(value, what="delay")
+def check_delay(value: object) -> float | None:
+    """Check how long a call waits before it is due, and return it in seconds; None: not at all."""
+    return None if value is None else seconds(value, what="delay")
 
 
-def check_at(value: object) -> int:
-    """Check when a call is due, and return it in ms since 1970."""
+def check_at(value: object) -> int | None:
+    """Check when a call is due, and return it in ms since 1970; None: now."""
+    if value is None:
+        return None
     if not isinstance(value, datetime):
         raise OptionError(f"at is {shown(value)}; use an aware datetime, or delay= for a duration")
     try:
@@ -259,7 +264,8 @@ def _unique(every: Mapping[str, object], max_delay: float) -> Uniqueness | None:
     if by is None and debounce is None and throttle is None:
         for option in ("unique_for", "on_conflict", "debounce_max"):
             if option in every and not {"debounce", "throttle"} & every.keys():
-                raise OptionError(f"{option} says nothing without unique, debounce or throttle")
+                needed = "debounce" if option == "debounce_max" else "unique, debounce or throttle"
+                raise OptionError(f"{option} says nothing without {needed}")
         return None
     until = every.get("unique_for", NEVER if throttle is not None else UNTIL_DONE)
     conflict = cast("str", every.get("on_conflict", "existing" if debounce is None else "replace"))

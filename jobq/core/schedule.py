@@ -26,16 +26,12 @@ from jobq.core.cron import Cron
 from jobq.core.cron_fields import check_cron
 from jobq.core.duration import seconds, show
 from jobq.core.hints import shown
+from jobq.core.options import SCHEDULE_OPTIONS
 from jobq.core.zones import check_tz
 from jobq.errors import CallUnreadable, OptionError
 
 Misfire = Literal["skip", "once", "all"]
 Overlap = Literal["allow", "skip", "queue"]
-
-#: What ``@job`` and ``app.schedules.add()`` take.
-SCHEDULE_OPTIONS: Final = frozenset((
-    "cron", "every", "tz", "misfire", "misfire_max", "overlap", "jitter",
-))  # fmt: skip
 
 #: The shortest interval, in seconds.
 LEAST_EVERY: Final = 1.0
@@ -222,7 +218,9 @@ def _parse(name: str, given: Mapping[str, object]) -> Schedule:
             known = ", ".join(sorted(SCHEDULE_OPTIONS))
             raise OptionError(f"unknown option {shown(option)}. Options of a schedule: {known}.")
     if ("cron" in given) == ("every" in given):
-        which = "cron and every are both given" if "cron" in given else "neither is given"
+        beside = f" beside {', '.join(sorted(given))}" if given else ""
+        neither = f"neither cron nor every is given{beside}"
+        which = "cron and every are both given" if "cron" in given else neither
         raise OptionError(f'{which}; a schedule has one of cron="0 9 * * mon-fri" and every="30s"')
     if "tz" in given and "cron" not in given:
         raise OptionError("tz is given without cron; every= counts from 1970 in UTC")
@@ -364,8 +362,8 @@ def _check_overlap(value: object) -> Overlap:
 
 def _among(value: object, what: str, words: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in words:
-        choice = " or ".join(map(repr, words))
-        raise OptionError(f"{what} is {shown(value)}; use {choice}")
+        *first, last = (f'"{word}"' for word in words)
+        raise OptionError(f"{what} is {shown(value)}; use {', '.join(first)} or {last}")
     return str(value)
 
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgpack
 
 from jobq.core.lines import letter_of
+from jobq.core.numbers import ms_of
 from jobq.core.schedule import Schedule
 from jobq.errors import CallUnreadable
 
@@ -103,11 +104,13 @@ class PastTick:
     def read(text: str) -> "PastTick | None":
         """Read the text of a tick; None: it is none."""
         match text.split(" "):
-            case [nominal, fired, job, outcome] if nominal.isdecimal() and fired.isdecimal():
-                job_id = "" if job == "-" else job
-                return PastTick(
-                    int(nominal), int(fired), job_id, "" if outcome == OPEN else outcome
-                )
+            case [nominal, fired, job, outcome]:
+                nominal_ms, fired_ms = ms_of(nominal), ms_of(fired)
+                if nominal_ms is not None and fired_ms is not None:
+                    job_id = "" if job == "-" else job
+                    return PastTick(
+                        nominal_ms, fired_ms, job_id, "" if outcome == OPEN else outcome
+                    )
         return None
 
 

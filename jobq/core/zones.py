@@ -53,7 +53,7 @@ def zone(name: str) -> tzinfo:
 def _near(name: str) -> str:
     from difflib import get_close_matches  # noqa: PLC0415  only for a message
 
-    known = {zone.lower(): zone for zone in sorted(available_timezones())}
+    known = {zone.lower(): zone for zone in sorted(available_timezones() - _NO_ZONES)}
     if not known:
         return " as all are: this machine has no time zones. Install the package tzdata."
     cities = {key.rpartition("/")[2]: name for key, name in known.items()}

@@ -6,6 +6,7 @@ from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.lines import queue_of
+from jobq.core.numbers import ms_of
 from jobq.core.timetable import Rule, next_tick
 from jobq.runtime.declared import Declared
 from jobq.runtime.known import Timetable
@@ -94,7 +95,7 @@ class Declarer:
         queue = queue_of(rule.line)
         known = self._table.get(queue, rule.name)
         same = known is not None and known.revision == rule.revision(call)
-        if known is not None and same and known.fires_ms and known.tick.isdecimal():
+        if known is not None and same and known.fires_ms and ms_of(known.tick):
             upcoming = int(known.tick), int(known.fires_ms)  # spares working it out again
         else:
             upcoming = next_tick(rule.schedule, self._now_ms())

@@ -2,16 +2,13 @@
 
 import traceback as traceback_module
 from dataclasses import replace
-from typing import Final
 
 from jobq.core.history import MAX_ERROR_CHARS, MAX_MESSAGE_CHARS, MAX_TRACEBACK_CHARS, Kind, clean
 from jobq.core.ids import check_job_id
+from jobq.core.numbers import ms_of
 from jobq.core.outcome import Buried, Failure, Retrying
 from jobq.core.redact import Redactor
 from jobq.errors import Dead, OptionError, Retry
-
-#: Digits of milliseconds since 1970 that are a time: up to the year 5138.
-_TIME_DIGITS: Final = 14
 
 
 def describe(error: BaseException, redactor: Redactor | None = None) -> Failure:
@@ -81,9 +78,8 @@ def enqueued_ms(first: bytes, entry: bytes) -> int:
         entry: the entry that it has now.
     """
     for known in (first, entry):
-        ms = known.split(b"-")[0]
-        if ms.isdigit() and len(ms) <= _TIME_DIGITS:
-            return int(ms)
+        if (ms := ms_of(known.split(b"-")[0])) is not None:
+            return ms
     return 0
 
 

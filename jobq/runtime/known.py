@@ -7,6 +7,7 @@ from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.lines import queue_of
+from jobq.core.numbers import ms_of
 from jobq.core.timetable import Rule
 from jobq.errors import CallUnreadable
 from jobq.runtime.steps import Steps
@@ -38,6 +39,7 @@ class Known:
         rests_until: monotonic seconds before which it is left alone.
         blocked: it cannot tick from here until it changes.
         watch: there may be past ticks whose outcome is not noted.
+        unsigned: its call, as it was last read, is not signed, and was taken all the same.
     """
 
     rule: Rule
@@ -51,6 +53,7 @@ class Known:
     rests_until: float = 0.0
     blocked: bool = False
     watch: bool = True
+    unsigned: bool = False
 
     @property
     def name(self) -> str:
@@ -91,7 +94,7 @@ class Timetable:
         self._steps = steps
         self._clock = clock
         self._lines: dict[str, _Line] = {}
-        self._bad: set[tuple[str, str, bytes]] = set()
+        self._bad: set[tuple[str, str, bytes, str]] = set()
 
     def __iter__(self) -> Iterator[Known]:
         for line in self._lines.values():
@@ -189,12 +192,12 @@ class Timetable:
         return found
 
     def _rule(self, queue: str, row: Standing) -> Rule | None:
-        bad = queue, row.name, row.definition
+        bad = queue, row.name, row.definition, row.tick
         if bad in self._bad:
             return None
         try:
             rule = Rule.decode(row.definition)
-            if rule.name != row.name or queue_of(rule.line) != queue or not row.tick.isdecimal():
+            if rule.name != row.name or queue_of(rule.line) != queue or ms_of(row.tick) is None:
                 raise CallUnreadable("it is not what its place says")  # noqa: TRY301
         except CallUnreadable as error:
             self._bad.add(bad)

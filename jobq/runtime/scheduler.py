@@ -6,9 +6,10 @@ from typing import Final
 
 from jobq.core.clock import Clock
 from jobq.core.ids import make_job_id
+from jobq.core.lines import queue_of
+from jobq.core.numbers import ms_of
 from jobq.core.schedule import Due, due_ticks
 from jobq.core.signing import SCHEDULE, Signer
-from jobq.core.timetable import Rule
 from jobq.errors import CallTooNew, CallUntrusted
 from jobq.runtime.declaring import GRACE, Declarer
 from jobq.runtime.hello import Hello
@@ -68,12 +69,15 @@ class Scheduler(Part):
         self._declarer = Declarer(self._steps, self._table, now_ms, clock, grace)
         self._recorder = Recorder(self._steps, clock)
         self._signer: Signer | None = None
+        #: The job functions that our workers know; None: not told yet.
+        self._jobs: frozenset[str] | None = None
         self._told: set[tuple[str, str, str]] = set()
         self._failure = ""
 
     def met(self, hello: Hello) -> None:
         """Take in what a worker said: what its app declares, and the keys that it signs with."""
         self._signer = hello.declared.signer()
+        self._jobs = frozenset(hello.jobs)
         self._declarer.met(hello.declared)
         for known in self._table:
             known.blocked = False
@@ -110,7 +114,7 @@ class Scheduler(Part):
             (
                 known.fires_ms
                 for known in self._table
-                if known.fires_ms is not None and _is_free(known, now)
+                if known.fires_ms is not None and self._is_free(known, now)
             ),
             default=None,
         )
@@ -119,7 +123,7 @@ class Scheduler(Part):
         now, now_ms = self._clock.monotonic(), self._now_ms()
         worked_out = 0
         for known in self._table:
-            if not _is_free(known, now):
+            if not self._is_free(known, now):
                 continue
             if known.fires_ms is not None and known.fires_ms <= now_ms:
                 if worked_out == MOST_TICKS:
@@ -166,7 +170,9 @@ class Scheduler(Part):
             return None
         try:
             signed_for = f"{SCHEDULE}{known.name}".encode()
-            return self._signer.open(known.queue, signed_for, call)
+            opened = self._signer.open(known.queue, signed_for, call)
+            known.unsigned = opened is call
+            return opened
         except CallTooNew as error:
             self._leave(known, str(error))
         except CallUntrusted as error:
@@ -210,7 +216,7 @@ class Scheduler(Part):
         fire = due.fire[:size]
         after = due.fire[size] if len(due.fire) > size else due.next
         next_one = after, rule.schedule.fires_at(after)
-        jobs = [(tick, *self._job(rule, call)) for tick in fire]
+        jobs = [(tick, *self._job(known, call)) for tick in fire]
         op = schedules.tick(rule, known.revision, known.tick, next_one, jobs, due.skipped)
         known.busy = True
 
@@ -231,7 +237,7 @@ class Scheduler(Part):
             known.waiting = answer.waiting
         elif answer.code == -1:  # our time is ahead of Redis's by a little
             known.fires_ms = float(answer.tick)
-        elif answer.revision == known.revision and answer.tick.isdecimal():
+        elif answer.revision == known.revision and ms_of(answer.tick):
             tick = int(answer.tick)  # another supervisor was quicker
             known.tick, known.fires_ms = answer.tick, known.rule.schedule.fires_at(tick)
         else:
@@ -248,16 +254,17 @@ class Scheduler(Part):
             if waiting < 0:
                 self._table.read_again(known.queue)
 
-        op = schedules.make_next(known.rule, known.revision, *self._job(known.rule, call))
+        op = schedules.make_next(known.rule, known.revision, *self._job(known, call))
         self._steps.add(op, read, self._refused(known))
 
-    def _job(self, rule: Rule, call: bytes) -> tuple[str, bytes]:
+    def _job(self, known: Known, call: bytes) -> tuple[str, bytes]:
         """Return the id of a new job and its call."""
-        job_id = make_job_id()
+        rule, job_id = known.rule, make_job_id()
         if self._signer is None:
             return job_id, b""
-        queue, _, _ = rule.line.partition(" ")
-        return job_id, self._signer.sign(queue, job_id, call)
+        if known.unsigned:  # taken as it is for now; signed, it would be good for ever
+            return job_id, call
+        return job_id, self._signer.sign(queue_of(rule.line), job_id, call)
 
     def _refused(self, known: Known) -> Callable[[], None]:
         def refused() -> None:
@@ -266,6 +273,12 @@ class Scheduler(Part):
 
         return refused
 
+    def _is_free(self, known: Known, now: float) -> bool:
+        """Tell whether a schedule can tick from here, now.
 
-def _is_free(known: Known, now: float) -> bool:
-    return not known.busy and not known.blocked and now >= known.rests_until
+        One whose job function our workers do not know is left to supervisors whose workers do, for
+        its jobs would only wait for those.
+        """
+        if known.busy or known.blocked or now < known.rests_until:
+            return False
+        return self._jobs is None or known.rule.job in self._jobs

@@ -7,11 +7,12 @@ from typing import Protocol
 
 from jobq.client.app import JobQ
 from jobq.client.rows import moment
+from jobq.core.hints import shown
 from jobq.core.lines import Priority
 from jobq.core.marks import HEADER, Marked
 from jobq.core.registry import Definition
 from jobq.core.signing import inner
-from jobq.errors import ArgumentError, CallUnreadable
+from jobq.errors import ArgumentError, CallUnreadable, OptionError
 from jobq.store.ops.inspect import queues
 from jobq.store.ops.waiting import Waiting, waiting
 
@@ -192,4 +193,9 @@ def _bound(
 
 
 def _name(function: Named | str | None) -> str | None:
-    return function if function is None or isinstance(function, str) else function.name
+    if function is None or isinstance(function, str):
+        return function
+    name: object = getattr(function, "name", None)
+    if not isinstance(name, str):
+        raise OptionError(f"{shown(function)} is no job function: put @job on it, or give its name")
+    return name

@@ -66,4 +66,9 @@ def test_what_cannot_be_is_told(app: JobQ, run: Run) -> None:
         ran = run("schedule", "add", "report", "shop.work", *words)
         assert ran.code == 1
         assert ran.err.startswith("jobq: schedules.add():")
+    for words in (("--misfire", "never"), ("--overlap", "forbid"), ("--misfire-max", "0")):
+        assert run("schedule", "add", "report", "shop.work", "--every", "1h", *words).code == 2
     assert run("schedule", "show", "two words").code == 1
+    run("schedule", "add", "shop.report", "shop.work", "--every", "1h")
+    for slip in ("report", "shop.reprot"):
+        assert "did you mean 'shop.report'?" in run("schedule", "pause", slip).err

@@ -62,6 +62,8 @@ def test_the_name_decides_about_a_hash(run: Run) -> None:
 
     assert first("a") == first("a")
     assert len({first(name) for name in "abcd"}) > 1
+    assert "note: the name of the schedule decides" in run("schedule", "check", "0 H * * thu").out
+    assert "decides" not in run("schedule", "check", "0 9 * * thu").out
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,8 @@ def test_a_call_is_a_value(app: JobQ, redis: Redis) -> None:
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({}, "neither is given"),
+        ({}, "neither cron nor every is given; "),
+        ({"overlap": "skip"}, "neither cron nor every is given beside overlap"),
         ({"every": "30s", "cron": "* * * * *"}, "both given"),
         ({"every": "1ms"}, "at least 1 s"),
         ({"cron": "0 0 30 2 *"}, "never comes"),

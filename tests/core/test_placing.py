@@ -56,14 +56,17 @@ def test_the_newest_of_delay_and_moment_counts() -> None:
     later = found(delay="5m")
     assert found(later, at=NOW).due == (0, int(NOW.timestamp() * 1000))
     assert found(found(at=NOW), delay=1).due == (1000, 0)
+    assert placed(later, delay=None) is None
+    assert placed(delay=None, at=None) is None
+    assert found(delay=None, at=NOW).due == found(at=NOW).due
 
 
 @pytest.mark.parametrize(
     ("option", "value"),
     [
-        *[("delay", value) for value in (math.nan, math.inf, -1, -math.inf, 1e300, "x", None)],
+        *[("delay", value) for value in (math.nan, math.inf, -1, -math.inf, 1e300, "x")],
         *[("delay", value) for value in (True, "1y", 10**400, NOW)],
-        *[("at", value) for value in (None, 5, "2030-01-01", timedelta(1), NOW.date())],
+        *[("at", value) for value in (5, "2030-01-01", timedelta(1), NOW.date())],
         *[("priority", value) for value in (None, 1, "", "HIGH", "urgent", b"high", ["high"])],
         *[("unique", value) for value in (True, 5, "", "kwargs", ["args"], math.nan)],
         *[("unique_for", value) for value in (None, 0, -1, "ever", math.nan, True)],

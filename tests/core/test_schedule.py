@@ -14,13 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobq.core.duration import MAX_SECONDS
+from jobq.core.options import SCHEDULE_OPTIONS
 from jobq.core.schedule import (
     DEFAULT_MISFIRE_MAX,
     MAX_SCHEDULE_CHARS,
     MOST_COUNTED,
     MOST_MISFIRES,
     ON_TIME,
-    SCHEDULE_OPTIONS,
     Due,
     Schedule,
     check_schedule_name,

@@ -18,12 +18,13 @@ import pytest
 from redis import Redis
 
 from jobq import JobQ
-from tests.conftest import Spawn
+from tests.conftest import Spawn, StartServer
 from tests.faults.field import Account, Field
+from tests.support.clock import Clock
 from tests.support.server import Server
 
-#: The promises of docs/guarantees.md that there are; G11 is about schedules, which are not there.
-PROMISES = tuple(f"G{number}" for number in range(1, 15) if number != 11)
+#: The promises of docs/guarantees.md.
+PROMISES = tuple(f"G{number}" for number in range(1, 15))
 
 #: The name of the property of a report that carries a row of the table.
 PROPERTY = "fault"
@@ -88,6 +89,17 @@ def field(server: Server, redis: Redis, make_field: MakeField) -> Field:
     """An app on `server`, with jobs that can be counted."""
     del redis
     return make_field(server)
+
+
+@pytest.fixture
+def clock(start_server: StartServer, make_field: MakeField) -> tuple[Clock, Field]:
+    """A clock that can be moved, and a field on its server."""
+    server = start_server()
+    try:
+        moved = Clock(server)
+    except LookupError as missing:
+        pytest.skip(str(missing))
+    return moved, make_field(server)
 
 
 @pytest.fixture

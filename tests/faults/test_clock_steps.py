@@ -4,8 +4,7 @@ import time
 
 import pytest
 
-from tests.conftest import StartServer
-from tests.faults.conftest import Fault, MakeField
+from tests.faults.conftest import Fault
 from tests.faults.field import Field, jobs_of, wait_seconds
 from tests.scenario.ground import PATIENCE
 from tests.support.clock import Clock
@@ -22,17 +21,6 @@ def later(n):
         raise ValueError("in 20 seconds")
     end(job)
 """
-
-
-@pytest.fixture
-def clock(start_server: StartServer, make_field: MakeField) -> tuple[Clock, Field]:
-    """A clock that can be moved, and a field on its server."""
-    server = start_server()
-    try:
-        moved = Clock(server)
-    except LookupError as missing:
-        pytest.skip(str(missing))
-    return moved, make_field(server)
 
 
 @pytest.mark.fault("G3", "G5", "G13")

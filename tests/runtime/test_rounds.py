@@ -105,7 +105,7 @@ def said(
 
 
 def cursors(promoter: Promoter) -> list[object]:
-    return [op.words[-3] for op in promoter.ops()]
+    return [op.words[-4] for op in promoter.ops()]
 
 
 def test_what_is_due_says_who_is_woken() -> None:

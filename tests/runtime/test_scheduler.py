@@ -93,6 +93,20 @@ def test_a_tick_that_is_sent_twice_or_late_does_nothing(
     assert waiting(store) == 1
 
 
+def test_who_does_not_know_the_job_function_leaves_its_ticks_to_others(
+    app: JobQ, one: Supervisor, store: Store
+) -> None:
+    app.job(name="work", every="1h", misfire="all")(work)
+    one.met(app).turn()
+    other = Supervisor(store).met(None, "another app")
+    travel(store, 2 * 3600)
+    other.turn()
+    assert made(store, "work") == []
+    assert other.scheduler.next_ms is None
+    one.turn()
+    assert len(made(store, "work")) == 2
+
+
 def test_never_early(app: JobQ, one: Supervisor, store: Store) -> None:
     app.job(name="work", every="1h")(work)
     one.met(app).turn()

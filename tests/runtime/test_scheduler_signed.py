@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from jobq import JobQ
-from jobq.core.signing import SCHEDULE
+from jobq.core.signing import SCHEDULE, signed_by
 from jobq.store import keys
 from jobq.store.ops import upkeep
 from jobq.store.ops.enqueue import register_queue
@@ -67,7 +67,9 @@ def test_a_supervisor_without_keys_leaves_signed_schedules_to_others(
     server: Server, one: Supervisor, store: Store, redis: Redis
 ) -> None:
     with JobQ(server.url, name="shop", signing_keys=KEYS) as app:
+        app.job(name="work")(work)
         app.schedules.add("signed", app.options().s("work"), every="1h")
+        one.jobs = ("work",)
         one.met(None).turn()
         travel(store, 3600)
         one.turn(12)
@@ -78,3 +80,21 @@ def test_a_supervisor_without_keys_leaves_signed_schedules_to_others(
         app.signer.open("default", f"{SCHEDULE}signed".encode(), stored)
         Supervisor(store).met(app).turn()
         assert len(made(store, "signed")) == 1
+
+
+def test_what_is_not_signed_is_taken_for_a_while_and_stays_unsigned(
+    server: Server, one: Supervisor, store: Store
+) -> None:
+    """Else who can write to Redis would be given signed calls, which are good for ever."""
+    with JobQ(server.url) as stranger:
+        stranger.schedules.add("theirs", stranger.options().s("work"), every="1h")
+    with JobQ(server.url, name="shop", signing_keys=KEYS, accept_unsigned=True) as app:
+        app.job(name="work")(work)
+        one.met(app).turn()
+        travel(store, 3600)
+        one.turn()
+        app.schedules.run_now("theirs")
+        calls = [call for _, call in entries(store)]
+        assert len(calls) == 2
+        assert [signed_by(call) for call in calls] == ["", ""]
+        assert [app.codec.decode_call(call)[0] for call in calls] == ["work", "work"]

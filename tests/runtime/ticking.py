@@ -42,12 +42,14 @@ class Supervisor:
         store: its Redis.
         queues: those that it reads.
         clock: its monotonic clock.
+        jobs: the job functions that it knows though its app declares nothing.
     """
 
     store: Store
     queues: tuple[str, ...] = ("default",)
     grace: float = 300.0
     clock: HandClock = field(default_factory=HandClock)
+    jobs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.scheduler = Scheduler(lambda: self.queues, self._now_ms, self.clock, self.grace)
@@ -60,7 +62,7 @@ class Supervisor:
                 safe_url="",
                 app=called,
                 queues=self.queues,
-                jobs=(),
+                jobs=self.jobs if app is None else tuple(app.registry.names()),
                 lease=30.0,
                 declared=Declared(called) if app is None else declared_by(app, called),
             )

@@ -1,29 +1,16 @@
-"""Schedules with real workers: killed, stopped for a day, overlapping, deployed, signed."""
+"""Schedules with real workers: stopped for a day, overlapping, deployed, signed."""
 
-import os
-import random
-import signal
-import time
-from collections import Counter
 from collections.abc import Iterator
-from functools import partial
-from itertools import pairwise
 
 import pytest
 
 from jobq import JobQ
 from jobq.store import keys, moved
 from jobq.store.ops import upkeep
-from tests.scenario.ground import PATIENCE, Ground, alive, resident_mb
+from tests.scenario.ground import PATIENCE, Ground, resident_mb
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.slow
-
-TICKING = """
-@app.job(every="1s", misfire="all", misfire_max=1000)
-def work():
-    trace("ran", current_job().id)
-"""
 
 MISFIRES = """
 @app.job(every="1h", misfire="skip")
@@ -49,43 +36,6 @@ def queues():
     time.sleep(3)
     trace("queues", "-", time.monotonic())
 """
-
-
-def test_three_supervisors_killed_for_a_minute(ground: Ground) -> None:
-    """Each tick makes exactly one job: in Redis, and among those that ran."""
-    ground.write(TICKING)
-    chance = random.Random(4)  # noqa: S311
-    workers = [ground.worker("--lease", "2") for _ in range(3)]
-    first = wait_until(ground.app.schedules.list, "it is declared", PATIENCE)[0].next_at
-    assert first is not None
-    until = time.monotonic() + 60
-    kills = 0
-    while time.monotonic() < until:
-        at = chance.randrange(3)
-        os.kill(workers[at].pid, signal.SIGKILL)
-        kills += 1
-        wait_until(partial(_is_gone, workers[at].pid), "it is dead")
-        workers[at] = ground.start("jobq", "worker", "--processes", "1", "--lease", "2")
-        beyond = time.monotonic() + chance.uniform(0.2, 1.5)
-        wait_until(partial(_is_over, beyond), "a moment passes")
-    assert kills > 15
-    ground.app.schedules.pause("jobs.work")
-    ground.wait_empty(timeout=60)
-    ticks = [one for one in ground.app.schedules.get("jobs.work").past if one.job_id]
-    nominal = sorted(int(one.nominal_at.timestamp()) for one in ticks if one.nominal_at)
-    assert len(nominal) >= 55
-    assert Counter(b - a for a, b in pairwise(nominal)) == {1: len(nominal) - 1}
-    ran = {words[0] for words in ground.traced("ran")}
-    assert ran == {one.job_id for one in ticks}
-    assert len(ran) == len(ticks)
-
-
-def _is_gone(pid: int) -> bool:
-    return not alive(pid)
-
-
-def _is_over(moment: float) -> bool:
-    return time.monotonic() > moment
 
 
 @pytest.fixture

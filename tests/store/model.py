@@ -1,7 +1,7 @@
 """What a queue is, in plain Python: each job in one place, and who has it. No Redis, no time.
 
-Places: jobs, retries, dead, succeeded, cancelled, purged. Delayed jobs will be a place more, and a
-paused queue a flag of the model that `readable` and `claimable` look at.
+Places: jobs, retries, dead, succeeded, cancelled, purged. Of what decides when a job may start,
+`model_times` tells.
 """
 
 from collections import Counter

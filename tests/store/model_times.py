@@ -1,4 +1,4 @@
-"""When a job may start, in plain Python: times, lines, uniqueness keys, pauses. No Redis.
+"""When a job may start, in plain Python: times, lines, pauses. No Redis.
 
 Time is a whole number of days, and the steps of a day are a millisecond each: what was asked for
 earlier on the same day comes first. Places are named by the letters of the index: the lines h, j
@@ -9,10 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import NamedTuple
-
-from jobq.core.uniqueness import Rule
-from jobq.store.ops.enqueue import ADDED, HELD, REPLACED, SIGN, THROTTLED
 
 DAY = 86_400_000  # ms
 LINES = "hjl"
@@ -48,25 +44,14 @@ class Job:
         return self.waits and (self.place != "r" or self.attempt == 0)
 
 
-class Lock(NamedTuple):
-    """Who has a uniqueness key, until when if for a time, and since when."""
-
-    mode: str
-    till: int
-    since: int
-    job_id: str
-
-
 class Times:
-    """All jobs of a queue, its uniqueness keys and its pauses."""
+    """All jobs of a queue, and its pauses."""
 
     def __init__(self) -> None:
         self.now = 0
         self.jobs: dict[str, Job] = {}
-        self.locks: dict[str, Lock] = {}
-        self.started: dict[str, list[tuple[int, str]]] = {}  # by key, for throttle
         self.pauses: dict[str, int | None] = {}  # until when
-        self.freeing = False  # a job function was resumed, and no supervisor has looked yet
+        self.resumed: int | None = None  # when a job function was, and no supervisor has looked yet
         self.totals = Counter({"succeeded": 0, "retried": 0, "dead": 0, "cancelled": 0})
         self._orders = count(1)
 
@@ -124,58 +109,6 @@ class Times:
             job.order = (0 if asked else 1, order)
         self.jobs[job_id] = job
 
-    def add_keyed(
-        self, key: str, new: str, call: bytes, line: str, rule: Rule, due: int | None,
-        *, asked: bool = False, signed_for: str = "",
-    ) -> tuple[str, str]:  # fmt: skip
-        lock, replaces, holder = self.locks.get(key), rule.conflict == "r", None
-        if lock and replaces and lock.job_id in self.ids("hjlrdq"):
-            holder = self.jobs[lock.job_id]
-        elif lock and self.holds(lock):
-            return HELD, lock.job_id
-        swaps = holder is not None and holder.waits
-        past = self.started.get(key, [])
-        times = [one for one in past if one[0] > self.now - rule.window // DAY]
-        if rule.passes and len(times) >= rule.passes:
-            return THROTTLED, past[-1][1]
-        job_id, since = (lock.job_id, self.now) if swaps and lock else (new, self.now)
-        if signed_for not in ("", job_id):
-            return SIGN, job_id
-        if swaps and lock and holder:
-            since = lock.since if holder.fresh else self.now
-            old = self.now if holder.place in LINES or holder.held else holder.due
-            holder.due = old if due is None else due
-            holder.place, holder.call, holder.line, holder.attempt = "q", call, line, 0
-            holder.kind = "?"
-        else:
-            if holder:
-                holder.marked = True  # it runs: another call has taken its place
-            self.add(new, call, line, self.now if due is None else due, asked=asked)
-        if rule.debounce:
-            days = min(self.now + rule.debounce // DAY, since + rule.longest // DAY)
-            self.jobs[job_id].place, self.jobs[job_id].due = "q", days
-        if rule.mode != "-":
-            self.locks[key] = Lock(rule.mode, self.now + rule.holds // DAY, since, job_id)
-        if rule.passes:
-            self.started[key] = [*past, (self.now, job_id)]
-        return REPLACED if swaps else ADDED, job_id
-
-    def holds(self, lock: Lock) -> bool:
-        """Tell whether a key is taken: a lock never outlives what it says."""
-        job = self.jobs.get(lock.job_id, Job("", b""))
-        if job.place == "x":
-            return False
-        if lock.mode == "t":
-            return lock.till > self.now
-        return job.fresh if lock.mode == "s" else job.place != ""
-
-    def sweep(self) -> None:
-        """Forget what says nothing any more."""
-        live = set(self.ids("hjlrdq"))
-        for key, lock in list(self.locks.items()):
-            if lock.job_id not in live and not self.holds(lock):
-                del self.locks[key]
-
     # how an attempt ends
 
     def end(self, job_id: str, counter: str) -> None:
@@ -203,18 +136,11 @@ class Times:
         job = self.jobs.get(job_id, Job("", b""))
         if job.place in ("", "x"):
             return -2 if job.place else 0
-        self.unlock(job_id)
         if job.owner:
             job.marked = True
             return -1
         self.end(job_id, "cancelled")
         return 1
-
-    def unlock(self, job_id: str) -> None:
-        """Let go the key that a job has for a time, and with that perhaps when it is gone."""
-        for key, lock in list(self.locks.items()):
-            if lock.mode == "t" and lock.job_id == job_id:
-                del self.locks[key]
 
     def revive(self, job_id: str) -> None:
         job = self.jobs[job_id]
@@ -240,7 +166,8 @@ class Times:
     def resume(self, name: str) -> bool:
         known = name in self.pauses
         self.pauses.pop(name, None)
-        self.freeing |= known and name != "*"
+        if known and name != "*":
+            self.resumed = self.now
         return known
 
     def look(self) -> None:
@@ -248,11 +175,12 @@ class Times:
         over = {name for name in self.pauses if not self.is_paused(name)}
         for name in over:
             del self.pauses[name]
-        if self.freeing or over - {"*"} or not self.pauses.keys() - {"*"}:
-            for job in self.jobs.values():
-                if job.held:
-                    job.kind, job.due = "!" if job.kind == "P" else "?", self.now
-        self.freeing = False
+        every = bool(over - {"*"}) or not self.pauses.keys() - {"*"}
+        last = self.now if every else -1 if self.resumed is None else self.resumed
+        for job in self.jobs.values():
+            if job.held and job.due <= last:
+                job.kind, job.due = "!" if job.kind == "P" else "?", self.now
+        self.resumed = None
 
     def view(self) -> dict[str, tuple[object, ...]]:
         """Return what can be seen of each job that has not ended."""

@@ -1,5 +1,6 @@
 """What Redis says of each job of a queue, in the words of the model of times: one round trip."""
 
+from collections.abc import Callable
 from typing import Any
 
 from redis import Redis
@@ -29,13 +30,14 @@ def snapshot(redis: Redis, queue: str, base: int, today: int) -> dict[str, tuple
     streams = {letter_of(line): keys.jobs(line) for line in lines_of(queue)}
     streams["r"] = keys.retries(queue)
     with redis.pipeline(transaction=False) as pipe:
+        send: Callable[..., object] = pipe.execute_command
         for key in (*streams.values(), keys.dead(queue)):
-            pipe.execute_command("XRANGE", key, "-", "+")
+            send("XRANGE", key, "-", "+")
         for key in streams.values():
-            pipe.execute_command("XPENDING", key, GROUP, "-", "+", 10**6)
-        pipe.execute_command("ZRANGE", keys.due(queue), 0, -1, "WITHSCORES")
+            send("XPENDING", key, GROUP, "-", "+", 10**6)
+        send("ZRANGE", keys.due(queue), 0, -1, "WITHSCORES")
         for key_of in (keys.index, keys.delayed, keys.cancels, keys.history):
-            pipe.execute_command("HGETALL", key_of(queue))
+            send("HGETALL", key_of(queue))
         # An error: there is no such group, so nothing is pending.
         replies: list[Any] = pipe.execute(raise_on_error=False)
     entries = {

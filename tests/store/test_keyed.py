@@ -9,7 +9,7 @@ from jobq.core.lines import Priority, line_of
 from jobq.core.uniqueness import Rule
 from jobq.errors import StoreError, StoreFull
 from jobq.store import keys
-from jobq.store.ops import manage, settle, upkeep
+from jobq.store.ops import manage, move, settle, upkeep
 from jobq.store.ops.enqueue import (
     ADDED,
     HELD,
@@ -309,6 +309,18 @@ def test_throttle_lets_so_many_pass_in_any_window(mail: Line, server: Server) ->
     assert len(notes(server)["k~"].split()) == 4
 
 
+def test_a_clock_that_was_set_back_by_far_keeps_no_key(mail: Line, server: Server) -> None:
+    """Redis was a year ahead for a moment: nothing is refused for a year because of that."""
+    year = int(server.cli("TIME")[0]) * 1000 + 365 * 86_400_000
+    assert mail.run(add("a", TWICE)) == (ADDED, "a")
+    server.cli("HSET", keys.unique("mail"), "k~", f"{year + 60_000} a {year} {year}")
+    assert mail.run(add("b", TWICE)) == (ADDED, "b")
+    assert mail.run(add("c", MINUTE, "m")) == (ADDED, "c")
+    server.cli("HSET", keys.unique("mail"), "m", f"t {year + 60_000} {year} c")
+    assert mail.run(add("d", MINUTE, "m")) == (ADDED, "d")
+    assert mail.run(add("e", MINUTE, "m")) == (HELD, "d")
+
+
 def test_throttle_and_a_lock_go_together(mail: Line, server: Server) -> None:
     both = Rule("d", passes=2, window=60_000)
     assert mail.run(add("a", both)) == (ADDED, "a")
@@ -541,3 +553,16 @@ def test_no_group_yet(store: Any, server: Server) -> None:
     assert mail.run(add("b", REPLACE)) == (REPLACED, "a")
     mail.open()
     assert ids(mail.claim()) == ["a"]
+
+
+def test_a_job_that_is_replaced_while_it_is_moved_stays_with_its_new_call(mail: Line) -> None:
+    """Else what the caller was told is in Redis would be gone."""
+    assert mail.run(add("a", DEBOUNCE)) == (ADDED, "a")
+    aside = mail.run(move.aside("mail", "a"))
+    assert aside is not None
+    assert mail.run(add("b", DEBOUNCE)) == (REPLACED, "a")
+    assert mail.run(move.detach("mail", aside)) == move.IS_ELSEWHERE
+    aside = mail.run(move.aside("mail", "a"))
+    assert aside is not None
+    assert aside.call == b"call of b"
+    assert mail.run(move.detach("mail", aside)) == move.REMOVED

@@ -394,7 +394,7 @@ def check(
 
 
 def test_any_order_of_steps(start_server: StartServer) -> None:
-    check(start_server, examples=40, steps=40, restarts=1, fsync="no")
+    check(start_server, examples=30, steps=40, restarts=1, fsync="no")
 
 
 @pytest.mark.slow

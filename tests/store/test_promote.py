@@ -6,7 +6,7 @@ from jobq.core.job import JobState
 from jobq.core.result import CANCELLED
 from jobq.errors import StoreError
 from jobq.store import keys
-from jobq.store.ops import enqueue, fetch, inspect, manage, promote, upkeep
+from jobq.store.ops import enqueue, fetch, inspect, manage, move, promote, upkeep
 from jobq.store.ops.promote import Cursor, Promoted
 from jobq.store.ops.settle import Attempt
 from tests.store.line import (
@@ -202,6 +202,21 @@ def test_what_waits_for_workers_in_front_hides_nothing(mail: Line, server: Serve
     assert problems(server) == []
 
 
+def test_what_comes_later_is_not_skipped_for_what_workers_took(mail: Line, server: Server) -> None:
+    """What was looked at is gone from there, and with it the reason to skip as many."""
+    delay(mail, "a", "b", "c", ms=1)
+    for job_id in ("a", "b"):
+        replaceable(server, job_id)
+    cursor = None
+    for _ in range(2):  # the second look is at the same time, and counts those that it saw
+        cursor = mail.run(promote.promote("mail", cursor, 2)).cursor
+    assert cursor == Cursor("1000", 2)
+    server.cli("ZADD", keys.due("mail"), 2000, "dc")
+    assert sorted(ids(mail.claim(10))) == ["a", "b"]
+    assert mail.run(promote.promote("mail", cursor, 2)).moved == 1
+    assert waiting(server) == ["c"]
+
+
 def test_the_same_moment_for_more_than_a_page(mail: Line, server: Server) -> None:
     """The cursor goes on within one millisecond."""
     mail.add(*(f"job{number}" for number in range(30)))
@@ -217,7 +232,45 @@ def test_the_same_moment_for_more_than_a_page(mail: Line, server: Server) -> Non
     assert steps[-1].cursor == Cursor("1000", 30)
 
 
+def test_large_calls_come_a_few_at_a_time(mail: Line, server: Server) -> None:
+    """Redis does nothing else meanwhile: hundreds of them at once would take it seconds."""
+    names = [f"job{number}" for number in range(8)]
+    calls = [(name, b"x" * 400_000) for name in names]
+    mail.run(enqueue.enqueue_special("mail", calls, due=(HOUR, 0)))
+    is_due(server, *names)
+    steps = promote_all(mail, promote.PAGE)
+    assert [step.moved for step in steps if step.moved] == [3, 3, 2]
+    assert [step.more for step in steps[:2]] == [True, True]
+    assert waiting(server) == names
+    assert problems(server) == []
+
+
 # ---------------------------------------------------------------------------- strangers
+
+
+def test_a_clock_that_was_set_back_hides_nothing(mail: Line, server: Server) -> None:
+    """What was looked at last is later than now: what is added since then is due before it."""
+    delay(mail, "a")
+    is_due(server, "a")
+    ahead = Cursor(str(mail.run(upkeep.time_ms()) + HOUR), 3)
+    done = mail.run(promote.promote("mail", ahead))
+    assert (done.moved, done.cursor) == (1, Cursor("1000", 0))
+    assert mail.run(promote.promote("mail", ahead)).cursor == Cursor()
+
+
+def test_what_is_moved_to_another_queue_when_it_is_due_is_ready_there(
+    mail: Line, server: Server
+) -> None:
+    """Whoever promotes there may have looked beyond its time already."""
+    delay(mail, "a")
+    is_due(server, "a")
+    mail.run(upkeep.regroup("bulk"))
+    aside = mail.run(move.aside("mail", "a"))
+    assert aside is not None
+    assert mail.run(move.attach("bulk", aside, aside.call))
+    assert server.cli("HGET", keys.index("bulk"), "a")[:1] == b"j"
+    assert fields_of(server, keys.jobs("bulk"), "a")["ready"] == "1000"
+    assert server.cli("ZCARD", keys.due("bulk")) == 0
 
 
 def test_one_without_a_call_is_dropped_and_counted(mail: Line, server: Server) -> None:

@@ -341,7 +341,7 @@ def test_a_user_who_may_not(start_server: StartServer, kind: str) -> None:
     guarded.cli("ACL", "SETUSER", "bob", "on", "nopass", "~other:*", "&*", "+@all")
     guarded.cli("ACL", "SETUSER", "eve", "on", f">{SECRET}", "~*", "+@all", "-xadd")
     with carrier(kind, f"unix://ada:{SECRET}@{guarded.socket}") as run:
-        assert run(upkeep.time_ms()) > 0
+        assert run(inspect.queues()) == []
         with pytest.raises(StoreDenied) as caught:
             run(enqueue.enqueue("mail", "a", b""))
         _says_nothing(caught.value)

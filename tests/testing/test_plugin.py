@@ -54,6 +54,10 @@ def test_it_is_empty_again(jobq):
 def test_inline(jobq):
     assert ship.delay(2).result(timeout=0) == 2
 
+@pytest.mark.jobq(inline=True)
+def test_the_marker_is_enough():
+    assert ship.delay(4).result(timeout=0) == 4
+
 def test_failing(jobq):
     ship.delay(3)
     jobq.assert_not_enqueued(ship)
@@ -72,7 +76,7 @@ def test_the_fixture_is_a_session_on_a_server_of_its_own(
     result = pytester.runpytest_subprocess(
         *PLUGIN, *parallel, "-p", "no:valkey", "--strict-markers", "-W", "error"
     )
-    result.assert_outcomes(passed=3, failed=1)
+    result.assert_outcomes(passed=4, failed=1)
     result.stdout.fnmatch_lines(["*AssertionError: there is shop.ship(...). What is enqueued:*"])
     result.stdout.fnmatch_lines(["*shop.ship(3)  in default*"])
 

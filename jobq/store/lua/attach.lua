@@ -35,7 +35,8 @@ redis.call('XPENDING', retries, group, '-', '+', 1)
 redis.call('ZCARD', due)
 redis.call('HLEN', delayed)
 redis.call('HLEN', KEYS[6])
-if kind == 'd' then
+local is_due = kind == 'd' and tonumber(ARGV[9]) <= now
+if kind == 'd' and not is_due then
   local since = string.match(ARGV[6], '^%d+')
   redis.call('HSET', delayed, id, since .. ' ' .. ARGV[5] .. ' ' .. ARGV[4])
   redis.call('ZADD', due, ARGV[9], 'd' .. id)
@@ -44,7 +45,9 @@ if kind == 'd' then
 end
 local fields = { id, ARGV[4], 'first', ARGV[6] }
 for i = 11, #ARGV do fields[#fields + 1] = ARGV[i] end
-if kind == '' then
+-- What was due before it came: who promotes has looked beyond that time already.
+if is_due then fields[#fields + 1], fields[#fields + 2] = 'ready', ARGV[9] end
+if kind == '' or is_due then
   if past ~= '' then fields[#fields + 1], fields[#fields + 2] = 'history', past end
   local entry = redis.call('XADD', line, '*', unpack(fields))
   redis.call('HSET', KEYS[5], id, ARGV[5] .. entry)

@@ -14,10 +14,11 @@ ARGV
   3  id      the job's id
   4  where   where it was put aside, as in the index
   5  kinds   the letters that may stand before an entry in due
+  6  call    its call, as it was put aside
 RETURNS
   1  removed
   2  there is no such job any more
-  0  it waits no more, or somewhere else
+  0  it waits no more, or somewhere else, or its call was replaced meanwhile
 ]]
 local retries, due, index, id = KEYS[1], KEYS[2], KEYS[4], ARGV[3]
 local where = redis.call('HGET', index, id)
@@ -25,6 +26,8 @@ if not where then return 2 end
 if where ~= ARGV[4] then return 0 end
 local letter, entry = string.sub(where, 1, 1), string.sub(where, 2)
 redis.call('ZCARD', due) -- wrong types must fail before the first write
+local value = letter ~= 'r' and redis.call('HGET', KEYS[3], id)
+if value and string.sub(value, -#ARGV[6]) ~= ARGV[6] then return 0 end
 redis.call('HLEN', KEYS[3])
 redis.call('HLEN', KEYS[5])
 redis.call('HLEN', KEYS[6])

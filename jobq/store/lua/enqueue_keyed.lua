@@ -83,7 +83,10 @@ end
 local function holds(lock)
   local where, entry = place(lock.id)
   if where == 'x' then return false end
-  if lock.mode == 't' then return lock.till > now end
+  -- One from a future that is longer away than it holds: the clock was set back since.
+  if lock.mode == 't' then
+    return lock.till > now and lock.since - now <= lock.till - lock.since
+  end
   if where == '' or lock.mode == 'd' then return where ~= '' end
   local _, fresh = waiting(where, entry)
   return fresh
@@ -101,7 +104,8 @@ if count > 0 then
   local known, list = string.match(redis.call('HGET', unique, key .. '~') or '', '^%d+ (%S+)(.*)$')
   newest = known or ''
   for at in string.gmatch(list or '', '%d+') do
-    if tonumber(at) > now - window then times[#times + 1] = at end
+    -- The same: of a clock that was set back, no more is kept than a window.
+    if math.abs(tonumber(at) - now) < window then times[#times + 1] = at end
   end
 end
 

@@ -13,6 +13,7 @@ ARGV
   2  from   the time in ms from which to look at it; '-inf' from the start
   3  skip   how many at exactly that time have been looked at
   4  held   what is added to the time of held retries, so that it never comes
+  5  bytes  of calls after which no more are moved
 RETURNS
   list  Redis time in ms; the letters of what is due now and for workers to take; ms when the next
         thing is due (-1: nothing is); how many were moved; how many had no call and were dropped;
@@ -25,6 +26,8 @@ local limit, from, skip = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function number(value) return string.format('%.0f', value) end
+-- The clock was set back: what is added from now on can be due before what was looked at last.
+if from ~= '-inf' and tonumber(from) > now then from, skip = '-inf', 0 end
 
 -- Everything is read first: wrong types must fail before the first write.
 local ready, seen = '', {}
@@ -42,16 +45,21 @@ if #front > 0 then
   if skip > 0 then skip = math.min(skip, redis.call('ZCOUNT', due, from, from)) end
   page = redis.call('ZRANGEBYSCORE', due, from, number(now), 'WITHSCORES', 'LIMIT', skip, limit)
 end
-local ids, at = {}, {}
+local ids, at, calls, places = {}, {}, {}, {}
+local looked, bytes = 0, 0
 for i = 1, #page, 2 do
+  if bytes >= tonumber(ARGV[5]) then break end
+  looked = looked + 1
   if string.sub(page[i], 1, 1) == 'd' then
-    ids[#ids + 1] = string.sub(page[i], 2)
+    local id = string.sub(page[i], 2)
+    local call = redis.call('HGET', delayed, id)
+    ids[#ids + 1] = id
     at[#at + 1] = math.floor(tonumber(page[i + 1]))
+    calls[#ids] = call
+    bytes = bytes + #(call or '')
   end
 end
-local calls, places = {}, {}
 if #ids > 0 then
-  calls = redis.call('HMGET', delayed, unpack(ids))
   places = redis.call('HMGET', index, unpack(ids))
   for _, stream in pairs(streams) do redis.call('XLEN', stream) end
 end
@@ -93,10 +101,10 @@ if failed and moved == 0 then return failed end
 
 local more = 0
 if #page > 0 then
-  local last = page[#page]
+  local last = page[2 * looked]
   -- What is left at the last time is looked at again, but for what has been seen there before.
-  if last == from then skip = skip + #page / 2 - #gone else from, skip = last, 0 end
-  if #page == 2 * limit then more = 1 end
+  if last == from then skip = skip + looked - #gone else from, skip = last, 0 end
+  if looked == limit or 2 * looked < #page then more = 1 end
 end
 local next = redis.call('ZRANGEBYSCORE', due, '(' .. number(now), '(' .. ARGV[4],
   'WITHSCORES', 'LIMIT', 0, 1)[2]

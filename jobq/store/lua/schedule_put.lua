@@ -47,7 +47,9 @@ if ARGV[2] ~= '' then
 end
 -- A stranger may have written another call, which this puts right.
 local stands = has[1] == ARGV[6] and has[2] == ARGV[4] and has[8] == ARGV[7]
-local as_before = has[1] and has[3] == ARGV[5] and tonumber(has[6] or '') and score
+-- Or anything in the place of the time.
+local tick = string.match(has[6] or '', '^%d+$')
+local as_before = has[1] and has[3] == ARGV[5] and tick and #tick <= 14 and score
 local set = {}
 if ARGV[2] ~= '' then
   set = { 'o' .. name, string.format('%.0f %.0f ', mine, now) .. ARGV[2] }

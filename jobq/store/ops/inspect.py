@@ -5,6 +5,7 @@ from typing import Any
 
 from jobq.core.history import History
 from jobq.core.job import JobState
+from jobq.core.numbers import ms_of, whole
 from jobq.core.result import state_of
 from jobq.errors import CallUnreadable
 from jobq.store import keys
@@ -197,8 +198,8 @@ def _seen(reply: Any) -> Seen:
         attempt=count,
         worker=text(consumer) if running else None,
         due_ms=due_ms if 0 <= due_ms < HELD_MS else None,
-        enqueued_ms=int(first) if first.isdigit() else None,
-        ready_ms=int(ready) if ready.isdigit() and waiting is not JobState.DELAYED else None,
+        enqueued_ms=ms_of(first),
+        ready_ms=None if waiting is JobState.DELAYED else ms_of(ready),
         history=history or known.get("history"),
         where=text(where),
         kind=text(kind),
@@ -223,7 +224,7 @@ def _named(fields: list[bytes]) -> dict[str, bytes]:
 
 def _counted(reply: Any) -> Counted:
     now_ms, live, dead, running, retrying, unknown, oldest, totals, delayed, held = reply
-    numbers = {name: int(value) for name, value in pairs(totals).items() if value.isdigit()}
+    numbers = {name: whole(value) or 0 for name, value in pairs(totals).items()}
     return Counted(
         now_ms=now_ms,
         ready=max(0, live - dead - running - retrying - delayed),
@@ -255,6 +256,6 @@ def _presences(reply: Any) -> list[Presence]:
     found = []
     for name, value in pairs(reply).items():
         seen, _, record = value.partition(b" ")
-        if seen.isdigit():
-            found.append(Presence(name, int(seen), record))
+        if (seen_ms := ms_of(seen)) is not None:
+            found.append(Presence(name, seen_ms, record))
     return sorted(found, key=lambda one: one.name)

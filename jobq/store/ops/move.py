@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from jobq.core.lines import line_at, queue_of
+from jobq.core.numbers import ms_of
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.ops import fetch
@@ -173,7 +174,7 @@ def attach(queue: str, job: Aside, blob: bytes) -> Op[bool]:
     return call(_ATTACH, every, (GROUP, PARKED, job.job_id, blob, *words, *job.more), bool)
 
 
-def detach(queue: str, job_id: str, where: str) -> Op[int]:
+def detach(queue: str, job: Aside) -> Op[int]:
     """Remove a job that was put aside; the answer is a constant of this module."""
     every = (
         keys.retries(queue),
@@ -183,16 +184,17 @@ def detach(queue: str, job_id: str, where: str) -> Op[int]:
         keys.history(queue),
         keys.cancels(queue),
     )
-    return call(_DETACH, every, (GROUP, PARKED, job_id, where, KINDS), int)
+    args = (GROUP, PARKED, job.job_id, job.where, KINDS, job.call)
+    return call(_DETACH, every, args, int)
 
 
 def _waiting(entry: bytes, fields: list[bytes]) -> Waiting:
     more = {fields[i]: fields[i + 1] for i in range(2, len(fields) - 1, 2)}
     ms = more.get(b"first", entry).partition(b"-")[0]
-    return Waiting(text(fields[0]), fields[1], int(ms) if ms.isdigit() else 0)
+    return Waiting(text(fields[0]), fields[1], ms_of(ms) or 0)
 
 
 def _delayed(job_id: bytes, value: bytes) -> Waiting:
     since, _, rest = value.partition(b" ")
     blob = rest.partition(b" ")[2]
-    return Waiting(text(job_id), blob, int(since) if since.isdigit() else 0)
+    return Waiting(text(job_id), blob, ms_of(since) or 0)

@@ -11,6 +11,9 @@ from jobq.store.wire import Op, Script, call, text
 #: first of thousands that are due at one moment wait for no more than that.
 PAGE: Final = 250
 
+#: Bytes of calls after which a step moves no more: some ms of Redis.
+MOST_BYTES: Final = 1024 * 1024
+
 _PROMOTE = Script("promote")
 
 
@@ -69,7 +72,7 @@ def promote(queue: str, cursor: Cursor | None = None, count: int = PAGE) -> Op[P
         *keys.other_jobs(queue),
     )
     time, skip = cursor or Cursor()
-    return call(_PROMOTE, every, (count, time, skip, HELD_MS), _promoted)
+    return call(_PROMOTE, every, (count, time, skip, HELD_MS, MOST_BYTES), _promoted)
 
 
 def _promoted(reply: Any) -> Promoted:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from jobq.core.lines import letter_of, queue_of
+from jobq.core.numbers import ms_of
 from jobq.core.timetable import KEPT, MOST_WAITING, Rule
 from jobq.store import keys
 from jobq.store.wire import Op, Script, Word, call, nothing, text
@@ -305,13 +306,13 @@ def _standing(row: Any) -> Standing:
     _since, seen, owner = (*text(declared).split(" ", 2), "", "", "")[:3]
     return Standing(
         name=text(name),
-        fires_ms=None if fires in {b"", b"inf"} else float(fires),
+        fires_ms=None if fires in {b"", b"inf"} else max(0.0, float(fires)),
         definition=definition,
         revision=text(revision),
         tick=text(tick),
-        paused_ms=int(paused) if paused.isdigit() else None,
+        paused_ms=ms_of(paused),
         owner=owner,
-        seen_ms=int(seen) if seen.isdecimal() else 0,
+        seen_ms=ms_of(seen) or 0,
         waiting=backlog.count(b","),
         problem=text(wrong),
     )
