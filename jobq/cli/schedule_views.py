@@ -109,9 +109,7 @@ def warnings(row: ScheduleRow, read: Readers) -> list[str]:
     return found
 
 
-def schedule_object(
-    row: ScheduleRow, many: int, read: Readers, *, past: bool = True
-) -> Object:
+def schedule_object(row: ScheduleRow, many: int, read: Readers, *, past: bool = True) -> Object:
     """Return the object of a schedule."""
     plan = row.schedule
     found: Object = {

@@ -332,9 +332,7 @@ class JobQ:
         """Close the connections."""
         await self.aclose()
 
-    def _define(
-        self, options: Options, timing: Mapping[str, object], decorated: object
-    ) -> object:
+    def _define(self, options: Options, timing: Mapping[str, object], decorated: object) -> object:
         function = plain_function(decorated)
         merged = options.over(self._defaults)
         name = job_name(function) if merged.name is UNSET else merged.name

@@ -292,9 +292,11 @@ def _name(job: Job | None) -> str | None:
 
 def _until(value: datetime) -> int:
     try:
-        return check_at(value)
+        at = check_at(value)
     except OptionError as error:
         raise OptionError(str(error).replace("at is", "until is", 1)) from None
+    assert at is not None  # a moment was given
+    return at
 
 
 def _check_paused(answer: int) -> None:

@@ -255,22 +255,14 @@ def to_headers(options: Options) -> dict[str, object]:
     for option in ("retry_on", "no_retry_on"):
         if getattr(options, option) is not UNSET:
             raise OptionError(f"{option} cannot travel with one call; give it to @job")
-    if options.retries is not UNSET:
-        headers["r"] = options.retries
-    if options.backoff is not UNSET:
-        headers["b"] = to_wire(options.backoff)
-    if options.timeout is not UNSET:
-        headers["t"] = options.timeout
-    if options.hard_timeout is not UNSET:
-        headers["h"] = options.hard_timeout
-    if options.result_ttl is not UNSET:
-        headers["k"] = options.result_ttl
-    if options.expires is not UNSET:
-        headers["e"] = options.expires
+    for key, (option, _) in _HEADERS.items():
+        value: object = getattr(options, option)
+        if isinstance(value, Backoff):
+            headers[key] = to_wire(value)
+        elif value is not UNSET:
+            headers[key] = value
     if options.drop_expired is not UNSET:
         headers["o"] = int(options.drop_expired)
-    if options.retry_for is not UNSET:
-        headers["f"] = options.retry_for
     return headers
 
 

@@ -106,9 +106,7 @@ def recover(
     job_id, call = held.fields[0], held.fields[1]
     count, more = held.count if in_retries else 0, what_stays(held.fields)
     attempt = Attempt(line, consumer, held.entry, job_id, count, more)
-    if isinstance(fate, Cancelled) or held.is_cancelled(
-        RETRIED if in_retries else letter_of(line)
-    ):
+    if isinstance(fate, Cancelled) or held.is_cancelled(RETRIED if in_retries else letter_of(line)):
         log.info("cancelled job=%s", text(job_id))
         return settle.cancelled(attempt)
     named = {held.fields[i]: held.fields[i + 1] for i in range(2, len(held.fields) - 1, 2)}

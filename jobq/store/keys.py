@@ -13,6 +13,16 @@ GROUP = "jobq"
 #: The consumer that holds waiting retries pending, so that XPENDING lists them.
 PARKED = "parked"
 
+#: Which workers may take a waiting retry: the letter before its entry in ``due``.
+SYNC, ASYNC, ANY, SUSPECT, UNKNOWN = "s", "a", "?", "!", "u"
+
+#: Held because its job function is paused, which nobody may take: any, and one that runs alone.
+HELD, HELD_SUSPECT = "p", "P"
+KINDS = SYNC + ASYNC + ANY + SUSPECT + UNKNOWN + HELD + HELD_SUSPECT
+
+#: ms that are added to the time of what is held: it stands behind everything that is ever due.
+HELD_MS = 10**14
+
 #: hash: worker name → when it was last seen and what it is.
 WORKERS = "jobq:workers"
 

@@ -65,6 +65,7 @@ def number(row: dict[str, object], name: str) -> float:
 # ---------------------------------------------------------------------------- the quick run
 
 
+@pytest.mark.slow
 def test_every_measure_is_there_with_its_bare_loop(benched: Benched) -> None:
     assert list(benched.rows) == NAMES == list(MEASURES)
     for row in benched.rows.values():
@@ -72,6 +73,7 @@ def test_every_measure_is_there_with_its_bare_loop(benched: Benched) -> None:
         assert min(number(row, "value"), number(row, "bare"), number(row, "ratio")) > 0
 
 
+@pytest.mark.slow
 def test_the_values_are_possible(benched: Benched) -> None:
     rows = benched.rows
     for name in ("delay", "adelay", "map", "drain", "drain_results"):
@@ -85,6 +87,7 @@ def test_the_values_are_possible(benched: Benched) -> None:
     assert number(rows["bytes_per_job"], "bare") < number(rows["bytes_per_job"], "value")
 
 
+@pytest.mark.slow
 def test_the_facts_are_there(benched: Benched) -> None:
     said = benched.said
     assert str(said["server"]).startswith(("Redis ", "Valkey "))
@@ -92,12 +95,14 @@ def test_the_facts_are_there(benched: Benched) -> None:
     assert {"python", "jobq", "cores", "rounds"} < set(said)
 
 
+@pytest.mark.slow
 def test_a_quick_run_is_quick(benched: Benched) -> None:
     seconds = benched.said["seconds"]
     assert isinstance(seconds, float)
     assert seconds < 15 * 2  # twice what is promised: other tests run beside it
 
 
+@pytest.mark.slow
 def test_nothing_is_left(benched: Benched) -> None:
     assert benched.left == []
 

@@ -13,6 +13,7 @@ from jobq.core.head import read_head
 from jobq.core.outcome import Failure
 from jobq.core.signing import make_signer
 from jobq.errors import ConfigError, JobCancelled, OptionError
+from jobq.store import keys
 from jobq.store.address import parse_url
 from jobq.store.ops import fetch, inspect, pause, settle
 from jobq.store.ops.settle import Attempt
@@ -282,7 +283,7 @@ def _nobody_starts_it_twice(server: Server, both: Counter[str]) -> bool:
     for job_id in (job_id for job_id, many in both.items() if many > 1):
         where = server.cli("HGET", "jobq:{mail}:index", job_id).decode()
         name = where[1:] or job_id
-        letters = "d" if where == "d" else fetch.KINDS
+        letters = "d" if where == "d" else keys.KINDS
         scores = [server.cli("ZSCORE", "jobq:{mail}:due", one + name) for one in letters]
         (score,) = [float(one) for one in scores if one is not None]
         if not now + 50_000 < score:

@@ -137,7 +137,7 @@ def test_redis_is_killed_while_jobs_are_promoted(
     start_server: StartServer, make_field: MakeField, fault: Fault
 ) -> None:
     """It comes back with its AOF: each job once, none early, those due meanwhile at once."""
-    field = make_field(start_server({"appendfsync": "everysec"}, appendonly=True))
+    field = make_field(start_server(appendonly=True))
     field.write(*timed())
     workers = [field.worker("--lease", "2") for _ in range(2)]
     due = delay_batches(field, 20, 100, now_ms(field) + 1500)

@@ -41,7 +41,7 @@ def test_a_pause_outlives_redis_supervisors_and_workers(
     start_server: StartServer, make_field: MakeField, fault: Fault, whole: bool
 ) -> None:
     """They are killed and replaced while it lasts: nothing starts, and all of it afterwards."""
-    field = make_field(start_server({"appendfsync": "everysec"}, appendonly=True))
+    field = make_field(start_server(appendonly=True))
     one, two = start_hosts(field, ["one", "two"], "--lease", "2")
     ids = field.put("jobs.work", [(n, 0.01) for n in range(600)])
     field.wait_traced("end", 50)
@@ -149,7 +149,7 @@ def test_who_moves_a_queue_is_killed(
     start_server: StartServer, make_field: MakeField, fault: Fault, redis_too: bool
 ) -> None:
     """Moved again, each job is in one queue, once; it starts once."""
-    field = make_field(start_server({"appendfsync": "everysec"}, appendonly=True))
+    field = make_field(start_server(appendonly=True))
     chance = random.Random(11)  # noqa: S311  when, not a secret
     ids = field.put("jobs.work", [(n,) for n in range(MANY // 2)])
     ids += field.put("jobs.work", [(n,) for n in range(MANY // 4)], "default high")

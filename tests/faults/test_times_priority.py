@@ -120,7 +120,7 @@ def test_redis_is_killed_in_each_line(
     start_server: StartServer, make_field: MakeField, fault: Fault, kind: str
 ) -> None:
     """It comes back with its AOF: nothing is lost, nothing runs twice, and the order holds."""
-    field = make_field(start_server({"appendfsync": "everysec"}, appendonly=True))
+    field = make_field(start_server(appendonly=True))
     field.write(jobs_of(kind))
     ids = put_all(field, 0.001)
     worker = field.worker(processes=2)

@@ -51,7 +51,7 @@ def index(key, number):
 @pytest.fixture
 def lasting(start_server: StartServer, make_field: MakeField) -> Field:
     """A field on a Redis that keeps its data over a kill."""
-    field = make_field(start_server({"appendfsync": "everysec"}, appendonly=True))
+    field = make_field(start_server(appendonly=True))
     field.write(SYNC, JOBS)
     return field
 

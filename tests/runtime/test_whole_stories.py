@@ -25,8 +25,8 @@ from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
 from jobq.runtime.hello import Hello
 from jobq.runtime.notes import Notes
-from jobq.runtime.redis_time import redis_ms
 from jobq.runtime.recovery import Crashed
+from jobq.runtime.redis_time import redis_ms
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.upkeep import Upkeep
 from jobq.store import keys

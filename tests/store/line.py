@@ -97,9 +97,7 @@ class Line:
         """Give an attempt back, not started."""
         return self.run(settle.release(attempt, call_of(attempt), delay=delay, kind=fetch.SUSPECT))
 
-    def claim(
-        self, limit: int = 1, worker: str = WORKER, kinds: str = fetch.KINDS
-    ) -> list[Attempt]:
+    def claim(self, limit: int = 1, worker: str = WORKER, kinds: str = keys.KINDS) -> list[Attempt]:
         """Take retries that are due."""
         held = self.run(fetch.claim(self.name, worker, limit, kinds)).held
         return [self._attempt(worker, one) for one in held]

@@ -74,7 +74,7 @@ class Calendar(Bench):
         expected = {key for key, _ in locks} | {f"@{x.job_id}" for _, x in locks if x.mode == "t"}
         assert {name for name in notes if not name.endswith("~")} == expected, (notes, expected)
         self._promote_all()
-        self._fetch("w1", fetch.KINDS, 1000)
+        self._fetch("w1", keys.KINDS, 1000)
         assert problems(self.server, self.queue) == []
         self.server.cli("DEL", keys.CLOCK)
         assert leaks(self.server.connect()) == []
@@ -264,7 +264,7 @@ class Calendar(Bench):
 
     def _promote(self, limit: int) -> bool:
         model = self.model
-        waiting = [model.jobs[job_id] for job_id in model.claimable(fetch.KINDS)]
+        waiting = [model.jobs[job_id] for job_id in model.claimable(keys.KINDS)]
         ready = {one.place if one.place == "q" else one.kind for one in waiting}
         after = self.line.run(promote.promote(self.queue, self.cursor, limit))
         assert (set(after.ready), after.lost) == (ready, 0)

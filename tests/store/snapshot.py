@@ -7,8 +7,7 @@ from redis import Redis
 
 from jobq.core.lines import letter_of, lines_of
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import HELD_MS
+from jobq.store.keys import GROUP, HELD_MS, PARKED
 from tests.store.line import crashes_of, pairs
 from tests.store.model_times import DAY
 

@@ -76,7 +76,7 @@ MUTANTS = [
     ("enqueue_keyed", "if last >= number then", "if last > number then"),
     ("enqueue_keyed", "if score >= tonumber(ARGV[21]) then", "if false then"),
     ("enqueue_keyed", "#times >= count then", "#times > count then"),
-    ("enqueue_keyed", "if lock.mode == 't' then return lock.till > now end", ""),
+    ("enqueue_keyed", "if lock.mode == 't' then", "if false then"),
     ("cancel", "'HDEL', KEYS[12], key", "'HDEL', KEYS[12]"),
     # lines
     ("read", "or (number == spare and #given > 0) then", "then"),

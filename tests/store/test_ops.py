@@ -100,7 +100,7 @@ def test_claim_takes_what_is_due_of_its_kinds(line: Line, server: Server) -> Non
     assert line.fail(line.start("d"), delay=3600.0)
     assert ids(line.claim(10, kinds=fetch.ASYNC)) == ["b"]
     assert ids(line.claim(1, kinds=fetch.SYNC + fetch.UNKNOWN)) == ["a"]
-    claimed = line.run(fetch.claim("mail", "w2", 10, fetch.KINDS))
+    claimed = line.run(fetch.claim("mail", "w2", 10, keys.KINDS))
     (held,) = claimed.held
     assert held.fields is not None
     assert held.fields[:2] == [b"c", CALL + b"c"]
@@ -111,9 +111,9 @@ def test_claim_takes_what_is_due_of_its_kinds(line: Line, server: Server) -> Non
 
 
 def test_claim_answers_when_nothing_waits(line: Line) -> None:
-    assert line.run(fetch.claim("mail", WORKER, 10, fetch.KINDS)) == fetch.Claimed([], None)
+    assert line.run(fetch.claim("mail", WORKER, 10, keys.KINDS)) == fetch.Claimed([], None)
     assert line.fail(line.start("a"))
-    claimed = line.run(fetch.claim("mail", WORKER, 0, fetch.KINDS))
+    claimed = line.run(fetch.claim("mail", WORKER, 0, keys.KINDS))
     assert claimed == fetch.Claimed([], 0), "a limit of 0 takes nothing"
 
 
@@ -390,7 +390,7 @@ def test_cancel_before_there_is_a_group(run: Run, server: Server) -> None:
 
 
 def test_cancel_a_retry(line: Line, server: Server) -> None:
-    for number, kind in enumerate(fetch.KINDS):
+    for number, kind in enumerate(keys.KINDS):
         assert line.fail(line.start(f"job{number}"), kind=kind)
         assert line.cancel(f"job{number}") == manage.CANCELLED_IT
     assert line.claim(10) == []

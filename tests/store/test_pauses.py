@@ -56,7 +56,7 @@ def test_what_nobody_can_read_is_a_pause_and_can_be_resumed(mail: Line, server: 
     server.cli("HSET", keys.pauses("mail"), "*", b"\xff\xfe", "x", "1 2")
     whole, other = mail.run(pause.look("mail")).records
     assert (whole.job, whole.since_ms, whole.until_ms, whole.by) == (None, 0, None, "")
-    assert (other.job, other.since_ms, other.until_ms) == ("x", 1, 2)
+    assert (other.job, other.since_ms, other.until_ms) == ("x", 1, None)  # half of one
     assert mail.run(pause.resume("mail", None))
     assert mail.run(pause.resume("mail", "x"))
     server.cli("DEL", keys.pauses("mail"))

@@ -153,7 +153,7 @@ def test_it_stays_known_since_when_there_is_a_job_and_where_it_belongs(
     attempt = attempt_of("mail high", entry, fields)
     assert mail.fail(attempt)
     assert fields_of(server, mail.retries, "a") == {**born, "line": "h"}
-    (held,) = mail.run(fetch.claim("mail", WORKER, 1, fetch.KINDS)).held
+    (held,) = mail.run(fetch.claim("mail", WORKER, 1, keys.KINDS)).held
     assert held.fields is not None
     later = attempt_of("mail", held.entry, held.fields, held.count)
     assert mail.bury(later)
@@ -444,7 +444,7 @@ def test_a_replaceable_job_that_is_gone_or_garbage(mail: Line, server: Server) -
     server.cli("HDEL", keys.delayed("mail"), "gone")
     server.cli("HSET", keys.index("mail"), "moved", "j1-1")
     server.cli("HSET", keys.delayed("mail"), "garbage", "garbage")
-    (held,) = mail.run(fetch.claim("mail", WORKER, 5, fetch.KINDS)).held
+    (held,) = mail.run(fetch.claim("mail", WORKER, 5, keys.KINDS)).held
     assert held.fields is not None
     assert held.fields[:2] == [b"garbage", b"garbage"]
     assert due_soon(server) == []
@@ -522,7 +522,7 @@ def test_what_was_given_back_and_waits_is_delayed(mail: Line, server: Server) ->
 
 def test_what_is_held_stands_behind_everything(mail: Line, server: Server) -> None:
     """Thousands of jobs of a paused function are in nobody's way."""
-    assert mail.fail(mail.start("a"), delay=fetch.HELD_MS / 1000, kind=fetch.HELD)
+    assert mail.fail(mail.start("a"), delay=keys.HELD_MS / 1000, kind=fetch.HELD)
     assert mail.promote().next_due_ms is None
     assert mail.run(fetch.claim("mail", WORKER, 1, fetch.ANY)).next_due is None
     seen = mail.look("a")

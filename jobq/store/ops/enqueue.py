@@ -8,8 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from jobq.core.lines import letter_of, lines_of, queue_of
 from jobq.core.uniqueness import Rule
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import HELD_MS, KINDS
+from jobq.store.keys import GROUP, HELD_MS, KINDS, PARKED
 from jobq.store.wire import Op, Script, Word, call, nothing, text
 
 T = TypeVar("T")

@@ -6,22 +6,18 @@ from typing import Any
 
 from jobq.core.lines import HIGH, LOW, line_of
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
+from jobq.store.keys import GROUP, HELD_MS, PARKED
 from jobq.store.wire import Op, Script, Word, call
 
-#: Which workers may take a waiting retry: the letter before its entry in ``due``.
-SYNC, ASYNC, ANY, SUSPECT, UNKNOWN = "s", "a", "?", "!", "u"
+#: Which workers may take a waiting retry.
+SYNC, ASYNC, ANY, SUSPECT, UNKNOWN = keys.SYNC, keys.ASYNC, keys.ANY, keys.SUSPECT, keys.UNKNOWN
 
-#: Held because its job function is paused, which nobody may take: any, and one that runs alone.
-HELD, HELD_SUSPECT = "p", "P"
-KINDS = SYNC + ASYNC + ANY + SUSPECT + UNKNOWN + HELD + HELD_SUSPECT
+#: Those that nobody may take for now.
+HELD, HELD_SUSPECT = keys.HELD, keys.HELD_SUSPECT
 
 #: What stands before the job's id in ``due``: a delayed job, and one that can be replaced until a
 #: worker takes it.
 DELAYED, REPLACEABLE = "d", "q"
-
-#: ms that are added to the time of what is held: it stands behind everything that is ever due.
-HELD_MS = 10**14
 
 #: An entry as Redis gives it: its id, and the flat list of field and value. The first field
 #: is the job's id and its value the call. Not made into objects: this is the hot path.

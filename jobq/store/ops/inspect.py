@@ -9,8 +9,8 @@ from jobq.core.numbers import ms_of, whole
 from jobq.core.result import state_of
 from jobq.errors import CallUnreadable
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import HELD_MS, KINDS, UNKNOWN
+from jobq.store.keys import GROUP, HELD_MS, KINDS, PARKED
+from jobq.store.ops.fetch import UNKNOWN
 from jobq.store.wire import Op, Script, as_is, call, pairs, text
 
 _LOOK = Script("look")

@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 from jobq.core.result import CANCELLED
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import KINDS
+from jobq.store.keys import GROUP, KINDS, PARKED
 from jobq.store.ops.settle import CANCELLED_MS
 from jobq.store.wire import Op, Script, call, nothing, text
 

@@ -6,9 +6,9 @@ from typing import Any, Final, NamedTuple
 from jobq.core.lines import line_at, queue_of
 from jobq.core.numbers import ms_of
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
+from jobq.store.keys import GROUP, HELD_MS, KINDS, PARKED
 from jobq.store.ops import fetch
-from jobq.store.ops.fetch import DELAYED, HELD_MS, KINDS, REPLACEABLE, Held
+from jobq.store.ops.fetch import DELAYED, REPLACEABLE, Held
 from jobq.store.wire import Op, Script, Word, call, text
 
 #: Jobs in one page: some hundred KiB, rarely more.

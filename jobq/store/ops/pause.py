@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from jobq.core.pauses import PauseRecord, field_of, pack_words, read_record
 from jobq.store import keys
-from jobq.store.ops.fetch import HELD_MS
+from jobq.store.keys import HELD_MS
 from jobq.store.wire import Op, Script, call, pairs, text
 
 #: Pauses that a queue may have: a supervisor reads all of them many times a second.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from jobq.store import keys
-from jobq.store.ops.fetch import HELD_MS
+from jobq.store.keys import HELD_MS
 from jobq.store.wire import Op, Script, call, text
 
 #: Of what is due, how many are looked at in one step: 1 ms or two of Redis when all are moved. The

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from jobq.core.result import CANCELLED
 from jobq.store import keys
-from jobq.store.keys import GROUP, PARKED
-from jobq.store.ops.fetch import KINDS
+from jobq.store.keys import GROUP, KINDS, PARKED
 from jobq.store.ops.settle import CANCELLED_MS
 from jobq.store.wire import AnyOp, Op, Script, call, nothing, pairs, text
 
