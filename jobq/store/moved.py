@@ -5,12 +5,10 @@ real time and the milliseconds of the key ``jobq:clock``, and so are the ids of 
 Redis itself measures stays real: how long an entry has been idle, and when a key expires.
 """
 
-import os
 import re
 from typing import Final
 
 from jobq.store import keys
-from jobq.store.wire import TEST_CLOCK, Op, Script
 
 #: The one way in which a script asks for the time.
 TIME: Final = "redis.call('TIME')"
@@ -42,31 +40,7 @@ end
 """.replace("{clock}", keys.CLOCK)
 
 
-def obey_test_clock(*, obey: bool = True) -> bool:
-    """Let the scripts of this process obey the clock of tests, or no longer.
-
-    Processes that it starts do so where their environment has ``JOBQ_TEST_CLOCK=1``.
-
-    Returns:
-        Whether they did before.
-    """
-    before = is_obeyed()
-    if obey != (Script.change is not None):
-        Script.change_all(moved if obey else None)
-    return before
-
-
-def is_obeyed() -> bool:
-    """Tell whether the scripts of this process obey the clock of tests."""
-    return Script.change is not None or os.environ.get(TEST_CLOCK) == "1"
-
-
 def moved(text: str) -> str:
     """Return the text of a script, changed so that it obeys the clock of tests."""
     changed = ADDED.sub(r"\1moved_id(\2)", text.replace(TIME, "moved_time()"))
     return PRELUDE + changed if changed != text else text
-
-
-def move(ms: int) -> Op[int]:
-    """Move the clock forward; the answer is by how much it is moved in all."""
-    return Op(("INCRBY", keys.CLOCK, ms), int)

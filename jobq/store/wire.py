@@ -43,7 +43,7 @@ _DENIED_IN_SCRIPT = re.compile("ACL failure in script|The user executing the scr
 _FOR_NOW = {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS"}
 
 
-#: Lets the scripts of a process obey the clock of tests, with 1; see `jobq.store.moved`.
+#: Lets the scripts of a process obey the clock of tests, with 1; see `jobq.store.clock`.
 TEST_CLOCK = "JOBQ_TEST_CLOCK"
 
 
@@ -84,7 +84,7 @@ class Script:
         with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
             text = file.read()
         if Script.change is None and os.environ.get(TEST_CLOCK) == "1":
-            import_module("jobq.store.moved").obey_test_clock()
+            Script.change_all(import_module("jobq.store.moved").moved)
         self.text = text if Script.change is None else Script.change(text)
         self.sha = sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         return str(object.__getattribute__(self, attribute))

@@ -7,7 +7,7 @@ from jobq.client.rows import moment
 from jobq.core.clock import SystemClock
 from jobq.core.duration import Duration, seconds
 from jobq.errors import OptionError
-from jobq.store.moved import move, obey_test_clock
+from jobq.store.clock import move, obey_test_clock
 from jobq.store.ops.upkeep import time_ms
 
 

@@ -17,7 +17,7 @@ from jobq.core.duration import Duration, show
 from jobq.core.job import JobState
 from jobq.errors import ConfigError, JobqError, Retry, Snooze
 from jobq.runtime.delivery import Delivery
-from jobq.store.moved import obey_test_clock
+from jobq.store.clock import obey_test_clock
 from jobq.store.ops.waiting import flush
 from jobq.store.wire import TEST_CLOCK
 from jobq.testing.calls import Call, Calls, Named

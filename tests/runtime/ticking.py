@@ -10,7 +10,7 @@ from jobq.core.timetable import PastTick
 from jobq.runtime.declared import Declared, declared_by
 from jobq.runtime.hello import Hello
 from jobq.runtime.scheduler import Scheduler
-from jobq.store import keys, moved
+from jobq.store import clock, keys
 from jobq.store.ops import inspect, schedules, upkeep
 from jobq.store.sync import Store
 from jobq.store.wire import Answers, AnyOp, Op
@@ -115,12 +115,12 @@ def entries(store: Store, line: str = "default") -> list[tuple[str, bytes]]:
 
 def travel(store: Store, seconds: float) -> None:
     """Move the clock of Redis forward, as scripts see it."""
-    store.run(moved.move(int(seconds * 1000)))
+    store.run(clock.move(int(seconds * 1000)))
 
 
 @contextmanager
 def moving_clock() -> Iterator[None]:
     """Let the scripts of this process obey the clock of tests."""
-    before = moved.obey_test_clock()
+    before = clock.obey_test_clock()
     yield
-    moved.obey_test_clock(obey=before)
+    clock.obey_test_clock(obey=before)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from jobq import JobQ
-from jobq.store import keys, moved
+from jobq.store import clock, keys
 from jobq.store.ops import upkeep
 from tests.scenario.ground import PATIENCE, Ground, resident_mb
 from tests.support.wait import wait_until
@@ -40,10 +40,10 @@ def queues():
 
 @pytest.fixture
 def travelling(ground: Ground) -> Iterator[Ground]:
-    before = moved.obey_test_clock()
+    before = clock.obey_test_clock()
     ground.env["JOBQ_TEST_CLOCK"] = "1"
     yield ground
-    moved.obey_test_clock(obey=before)
+    clock.obey_test_clock(obey=before)
     ground.redis.delete(keys.CLOCK)
 
 
@@ -56,7 +56,7 @@ def test_a_day_without_a_supervisor(travelling: Ground) -> None:
     run = ground.app.store.run
     now = run(upkeep.time_ms())
     # To 20 minutes past an hour in UTC, and so before the half hour at which it ticks in Kolkata.
-    run(moved.move(86_400_000 + 3_600_000 - now % 3_600_000 + 1_200_000))
+    run(clock.move(86_400_000 + 3_600_000 - now % 3_600_000 + 1_200_000))
     ground.worker()
 
     def made(name: str) -> tuple[int, int]:
@@ -81,7 +81,7 @@ def test_a_day_without_a_supervisor(travelling: Ground) -> None:
         "all outcomes are noted",
         PATIENCE,
     )
-    run(moved.move(10 * 60_000 + 1000))  # the half hour
+    run(clock.move(10 * 60_000 + 1000))  # the half hour
     wait_until(lambda: made("every")[0] == 11, "it ticks in its time zone", PATIENCE)
     tick = ground.app.schedules.get("jobs.every").past[0].nominal_at
     assert tick is not None

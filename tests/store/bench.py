@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from jobq.core.lines import letter_of, lines_of
 from jobq.runtime.delivery import what_stays
-from jobq.store import keys, moved
+from jobq.store import clock, keys
 from jobq.store.ops import fetch, pause, settle, upkeep
 from jobq.store.ops.enqueue import Due
 from jobq.store.ops.promote import Cursor
@@ -63,7 +63,7 @@ class Bench(RuleBasedStateMachine):
 
     def _tick(self) -> None:
         """No two steps are in the same millisecond: what comes first would be a matter of luck."""
-        self.line.run(moved.move(1))
+        self.line.run(clock.move(1))
 
     def _send(self, op: Op[Any]) -> Any:
         self._tick()

@@ -13,7 +13,7 @@ from jobq.core.lines import letter_of, line_at, lines_of
 from jobq.core.options import Policy
 from jobq.core.uniqueness import Rule
 from jobq.runtime.recovery import Crashed, Released, Terms, recover
-from jobq.store import keys, moved
+from jobq.store import clock, keys
 from jobq.store.keys import GROUP
 from jobq.store.ops import enqueue, fetch, manage, pause, promote, upkeep
 from jobq.store.ops.enqueue import ADDED, HELD, REPLACED, SIGN
@@ -242,7 +242,7 @@ class Calendar(Bench):
 
     @rule(days=st.integers(1, 2))
     def pass_days(self, days: int) -> None:
-        self.line.run(moved.move(days * DAY))
+        self.line.run(clock.move(days * DAY))
         self.model.now += days
 
     @some(lambda model: model.promotable())
@@ -287,7 +287,7 @@ class Calendar(Bench):
         for _ in range(4):
             while self.line.run(pause.look(self.queue)).more:
                 pass
-            self.line.run(moved.move(61_000))
+            self.line.run(clock.move(61_000))
         self.model.look()
 
     # people, and what befalls Redis

@@ -8,7 +8,7 @@ from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 
 from jobq.errors import StoreError
-from jobq.store import moved
+from jobq.store import clock, moved
 from jobq.store.address import parse_url
 from jobq.store.ops import pause
 from jobq.store.sync import Store
@@ -22,9 +22,9 @@ from tests.support.server import Server
 def _obeying(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Time can be moved; and held jobs are given free in pages of two, so that there are some."""
     monkeypatch.setattr(pause, "PAGE", 2)
-    before = moved.obey_test_clock()
+    before = clock.obey_test_clock()
     yield
-    moved.obey_test_clock(obey=before)
+    clock.obey_test_clock(obey=before)
 
 
 def check(server: Server, *, examples: int, steps: int, until_found: bool = False) -> None:

@@ -13,7 +13,8 @@ from redis import Redis
 import jobq.store.ops
 from jobq import JobQ
 from jobq.store import keys
-from jobq.store.moved import TIME, move, moved, obey_test_clock
+from jobq.store.clock import move, obey_test_clock
+from jobq.store.moved import TIME, moved
 from jobq.store.ops import enqueue, upkeep
 from jobq.store.wire import TEST_CLOCK, Script
 from tests.support import source
