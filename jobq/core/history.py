@@ -18,8 +18,6 @@ MAX_MESSAGE_CHARS: Final = 2000
 MAX_ERROR_CHARS: Final = 200
 
 _FORMAT: Final = 1
-#: Elements of a history, and of one that a release before snoozes and ``retry_for`` has written.
-_ELEMENTS: Final = (8, 4)
 _KINDS: Final[Mapping[str, Kind]] = {kind: kind for kind in get_args(Kind)}
 #: The most bytes of a history: that many attempts at 4 bytes a character.
 MAX_HISTORY_BYTES: Final = (
@@ -159,7 +157,7 @@ class History:
             raise CallUnreadable(f"not a history: {error}") from None
         match data:
             case [int(form), int(crashes), None | int() as unknown, list(attempts), *rest] if (
-                form == _FORMAT and crashes >= 0 and len(rest) + 4 in _ELEMENTS
+                form == _FORMAT and crashes >= 0
             ):
                 return _with_rest(History(crashes, unknown, tuple(map(_record, attempts))), rest)
         raise CallUnreadable("not a history")
@@ -174,6 +172,7 @@ def _with_rest(history: History, rest: Sequence[object]) -> History:
             None | int() as failed,
             None | int() as snoozed,
             None | int() as retries,
+            *_,  # what a newer release has to say
         ] if snoozes >= 0:
             return replace(
                 history,

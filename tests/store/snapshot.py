@@ -65,7 +65,7 @@ def snapshot(redis: Redis, queue: str, base: int, today: int) -> dict[str, tuple
             call, named = fields[1], dict(zip(fields[2::2], fields[3::2], strict=True))
             line = letter if letter in streams and letter != "r" else named.get("line", "j")
         kind, at = due.get(job_id if letter in "dq" else where[1:], ("", 0.0))
-        days = 0 if at >= HELD_MS else max(0, int(at - base) // DAY - today)
+        days = 0 if at >= HELD_MS and kind in "pP" else max(0, int(at - base) // DAY - today)
         found[job_id] = (
             letter, line, call.encode(), kind if letter == "r" else "", days, owner,
             attempt if letter == "r" else 0, crashes_of(history.get(job_id.encode(), b"")),
