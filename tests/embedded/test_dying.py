@@ -15,6 +15,9 @@ from jobq.embedded import keeper
 from tests.embedded.homes import Home, User, free
 from tests.support.wait import wait_until
 
+#: The fast suite has three minutes.
+pytestmark = pytest.mark.slow
+
 #: A user that sets x, and for each line on its stdin calls `ensure` and gets x.
 GETS_X = """
 ask(b'SET', b'x', b'1')

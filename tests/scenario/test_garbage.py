@@ -10,6 +10,9 @@ from tests.scenario.ground import COMMON, PATIENCE, Ground, once_each
 from tests.support.garbage import UNREADABLE, call
 from tests.support.wait import wait_until
 
+#: The fast suite has three minutes.
+pytestmark = pytest.mark.slow
+
 APP = """
 @app.job(retries=0)
 def fails():

@@ -9,6 +9,9 @@ import pytest
 from tests.scenario.ground import ASYNC, COMMON, PROC, Ground, children, cpu_seconds, once_each
 from tests.support.wait import wait_until
 
+#: The fast suite has three minutes.
+pytestmark = pytest.mark.slow
+
 THREADS = pytest.mark.parametrize("threads", [1, pytest.param(4, marks=pytest.mark.slow)])
 
 

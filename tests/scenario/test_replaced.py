@@ -10,6 +10,9 @@ from tests.scenario.ground import COMMON, PATIENCE, Ground, alive, children, onc
 from tests.support.process import Child, jobq_command
 from tests.support.wait import wait_until
 
+#: The fast suite has three minutes.
+pytestmark = pytest.mark.slow
+
 MANY = 2000
 
 VERSION = """

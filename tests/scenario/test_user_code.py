@@ -6,6 +6,9 @@ from jobq.errors import JobFailed, JobNotFound, ResultUnreadable
 from tests.scenario.ground import COMMON, Ground, children
 from tests.support.wait import wait_until
 
+#: The fast suite has three minutes.
+pytestmark = pytest.mark.slow
+
 ALL = pytest.mark.parametrize(
     "kind", ["sync", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("threads", "async"))]
 )

@@ -39,7 +39,8 @@ ANYTHING = (
     Rule("t", DAY), Rule("t", 2 * DAY, "x"), Rule("-", passes=2, window=2 * DAY),
     Rule("d", passes=2, window=2 * DAY),
 )  # fmt: skip
-RULES = {"once": ONCE, "latest": LATEST, "mixed": ANYTHING}
+PACED = (Rule("-", passes=2, window=2 * DAY),)
+RULES = {"once": ONCE, "latest": LATEST, "mixed": ANYTHING, "paced": PACED}
 
 workers = st.sampled_from(WORKERS)
 letters = st.sampled_from(LINES)
@@ -86,7 +87,7 @@ class Calendar(Bench):
     @initialize()
     def begin(self) -> None:
         """Who has a key runs already: most of the rules are about that, and it would be rare."""
-        for key, one in (("once", ONCE[0]), ("latest", LATEST[0]), ("mixed", Rule("s"))):
+        for key, one in (("once", ONCE[0]), ("latest", LATEST[0]), ("mixed", Rule("t", 2 * DAY))):
             self.enqueue_keyed(key, one, "h", None, True, False)
         for letter in LINES:
             self._enqueue(letter, 1, None)

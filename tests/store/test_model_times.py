@@ -91,7 +91,7 @@ MUTANTS = [
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "good", "bad"), MUTANTS)
 def test_a_broken_rule_is_noticed(server: Server, name: str, good: str, bad: str) -> None:
     text = (source.ROOT / f"jobq/store/lua/{name}.lua").read_text(encoding="utf-8")
