@@ -29,6 +29,11 @@ nitpicky = True  # a dangling reference is an error
 nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(OTHERS)})\..*"),
     (r"py:class", r"P|R|T|P\.args|P\.kwargs|jobq\..*\.(P|R|T)"),  # type variables
+    # Types of arguments and rows that have no entry of their own.
+    (
+        r"py:class",
+        r"Rows|jobq\.(client|core)\..*\.(Named|Sending|ScheduleOptions|Schedule|LetterRow)",
+    ),
 ]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]

@@ -42,10 +42,7 @@ def add(
     """See `Schedules.add`."""
     where = "schedules.add()"
     schedule = parse_schedule(name, when, where)
-    if not isinstance(call, BoundCall):
-        raise OptionError(
-            f"{where}: the call is a {type(call).__name__}; use function.s(...), with the arguments"
-        )
+    _check_call(call, where)
     check_placing(call.sending.placing, where)
     signer = producer.signer
     rule = Rule(schedule, call.name, call.line, signed=signer is not None)
@@ -109,7 +106,7 @@ def run_now(producer: Producer, name: str, queue: str | None) -> Plan[tuple[str,
 
 def list_all(producer: Producer) -> Plan[list[ScheduleRow]]:
     """See `Schedules.list`."""
-    rows = []
+    rows: list[ScheduleRow] = []
     for queue in (yield inspect.queues()):
         start = 0
         while True:
@@ -139,7 +136,7 @@ def _find(name: str, queue: str | None) -> Plan[list[tuple[str, Standing]]]:
     """Look for the schedules of a name; those of one queue, or of all."""
     check_schedule_name(name)
     every = [check_queue(queue)] if queue is not None else (yield inspect.queues())
-    found = []
+    found: list[tuple[str, Standing]] = []
     for one in every:
         page = yield schedules.one(one, name)
         found += [(one, row) for row in page.rows]
@@ -200,3 +197,10 @@ def _taken(name: str, queue: str, owner: str) -> ConfigError:
         f"there is a schedule {name!r} in queue {queue!r}, which the code of {owner!r} declares: "
         "use another name, or take that one out of the code"
     )
+
+
+def _check_call(call: object, where: str) -> None:
+    """Refuse what a user without a type checker may have given in the place of a call."""
+    if not isinstance(call, BoundCall):
+        kind = type(call).__name__
+        raise OptionError(f"{where}: the call is a {kind}; use function.s(...), with the arguments")

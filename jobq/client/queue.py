@@ -106,7 +106,7 @@ class Queue:
         What waited starts within 100 ms, in its old order as far as possible.
 
         Returns:
-            False: there was none.
+            False when there was none.
 
         Raises:
             OptionError: that is no job function.
@@ -217,7 +217,7 @@ class Queue:
             reason: of the pause, unless the queue is paused already.
 
         Returns:
-            How many jobs still run: 0 unless the time is over.
+            How many jobs still run, which is 0 unless the time is over.
 
         Raises:
             OptionError: the timeout is no duration.

@@ -181,7 +181,7 @@ class Capacity:
     processes: int
     threads: int
     concurrency: int
-    weights: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict[str, int])
     kinds: str = ""
 
     @property

@@ -73,7 +73,7 @@ class Schedules:
         """Pause a schedule until `resume`; ticks in between are not made up for.
 
         Returns:
-            False: it was paused already.
+            False when it was paused already.
 
         Raises:
             ScheduleNotFound: there is none of that name.
@@ -89,7 +89,7 @@ class Schedules:
         """Let a schedule go on with its next tick from now on.
 
         Returns:
-            False: it was not paused.
+            False when it was not paused.
 
         Raises:
             ScheduleNotFound: there is none of that name.
