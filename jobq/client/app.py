@@ -4,7 +4,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
 from jobq.client.function import AsyncJobFunction, JobFunction
@@ -13,7 +13,7 @@ from jobq.client.keyring import Keyring, Keys
 from jobq.client.late import ASKING, QUEUE, TIMING, load
 from jobq.client.named import NamedCall
 from jobq.client.naming import job_name, plain_function
-from jobq.client.options import AppOptions, CallOptions, JobOptions, ScheduleOptions
+from jobq.client.options import AppOptions, CallOptions, JobOptions
 from jobq.client.producer import Producer
 from jobq.client.schedules import Schedules
 from jobq.client.sending import Sending
@@ -29,6 +29,7 @@ from jobq.core.options import (
     APP_OPTIONS,
     DECLARATION_OPTIONS,
     DEFAULT_QUEUE,
+    SCHEDULE_OPTIONS,
     UNSET,
     Options,
     durability,
@@ -49,9 +50,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
 Plain = TypeVar("Plain")
-
-#: Not from where they are checked: those without schedules shall not import that.
-_SCHEDULE_OPTIONS: Final = ScheduleOptions.__optional_keys__
 
 #: The apps that were given no URL: tests bind them to a server of their own.
 unnamed: "WeakSet[JobQ]" = WeakSet()
@@ -163,9 +161,9 @@ class JobQ:
                 function that a worker could find and call.
             ConfigError: the app has another job function of that name.
         """
-        timing = {option: given for option, given in options.items() if option in _SCHEDULE_OPTIONS}
+        timing = {option: given for option, given in options.items() if option in SCHEDULE_OPTIONS}
         others = {option: given for option, given in options.items() if option not in timing}
-        accepts = DECLARATION_OPTIONS | _SCHEDULE_OPTIONS
+        accepts = DECLARATION_OPTIONS | SCHEDULE_OPTIONS
         parsed = parse_options(others, where="@job", accepts=accepts)
         if function is None:
             return partial(self._define, parsed, timing)

@@ -339,7 +339,7 @@ class Desk:
         return self._store.run(manage.purge(queue, entry.job_id, entry.entry))
 
     def _revive(self, queue: str, entry: DeadEntry, *, resign: bool) -> bool:
-        said = letter_of(entry)
+        said = letter_of(entry.letter)
         if said is None:
             self._check(entry.call)
         elif not said.readable:

@@ -5,18 +5,16 @@ from datetime import timedelta
 from typing import Final
 
 from jobq.client.finding import find_job
-from jobq.client.rows import moment, worker_row
+from jobq.client.rows import history_of, letter_of, moment, worker_row
 from jobq.core.checks import check_expires
 from jobq.core.codec import Codec
 from jobq.core.head import Head, read_head
-from jobq.core.history import History
 from jobq.core.job import JobState
-from jobq.core.letter import Letter
 from jobq.core.lines import LETTERS, line_at, lines_of
 from jobq.core.pauses import pausing
 from jobq.core.result import decode
 from jobq.core.why import MOST_AHEAD, Around, Facts, Reader, Why, explain
-from jobq.errors import CallUnreadable, OptionError, ResultUnreadable
+from jobq.errors import OptionError, ResultUnreadable
 from jobq.store.ops import ahead, inspect, manage, pause, upkeep
 from jobq.store.ops.inspect import Seen
 from jobq.store.sync import Store
@@ -68,8 +66,8 @@ class Reasons:
             attempt=seen.attempt,
             worker=seen.worker,
             is_ending=bool(marked),
-            history=_history(seen),
-            letter=_letter(seen),
+            history=history_of(seen.history),
+            letter=letter_of(seen.letter) if seen.letter else None,
             message=self._message(seen),
             around=self._around(queue, seen, head, now_ms) if waits else Around(),
         )
@@ -124,17 +122,3 @@ class Reasons:
             return decode(seen.result, self._codec).message if seen.result else ""
         except ResultUnreadable:
             return ""
-
-
-def _history(seen: Seen) -> History:
-    try:
-        return History.decode(seen.history or b"")
-    except CallUnreadable:
-        return History()
-
-
-def _letter(seen: Seen) -> Letter | None:
-    try:
-        return Letter.decode(seen.letter) if seen.letter else None
-    except CallUnreadable:
-        return None

@@ -258,10 +258,10 @@ def call_row(blob: bytes, codec: Codec) -> CallRow:
     return CallRow(name, tuple(args), kwargs, signed_by=key_id)
 
 
-def letter_of(entry: DeadEntry) -> Letter | None:
+def letter_of(blob: bytes) -> Letter | None:
     """Read what a dead letter says beside the call; None when that is garbage."""
     try:
-        return Letter.decode(entry.letter)
+        return Letter.decode(blob)
     except CallUnreadable:
         return None
 
@@ -270,7 +270,7 @@ def letter_row(queue: str, entry: DeadEntry, codec: Codec) -> LetterRow:
     """Read a dead letter."""
     call = call_row(entry.call, codec)
     failed_at = moment(int(entry.entry.partition("-")[0]))
-    said = letter_of(entry)
+    said = letter_of(entry.letter)
     if said is None:
         said = Letter("", Failure("", "the dead letter cannot be read", ""), 0, 0, History())
         said = replace(said, readable=not call.problem)
@@ -308,7 +308,7 @@ def job_row(job_id: str, queue: str, seen: Seen, codec: Codec) -> JobRow | None:
         worker=seen.worker,
         enqueued_at=letter.enqueued_at if letter else enqueued,
         due_at=None if seen.due_ms is None else moment(seen.due_ms),
-        history=letter.history if letter else past(_history(seen.history)),
+        history=letter.history if letter else past(history_of(seen.history)),
         result=result,
         letter=letter,
     )
@@ -348,7 +348,8 @@ def past(history: History) -> tuple[PastAttempt, ...]:
     )
 
 
-def _history(blob: bytes | None) -> History:
+def history_of(blob: bytes | None) -> History:
+    """Read the attempts of a job so far; where that is garbage, there were none."""
     try:
         return History.decode(blob or b"")
     except CallUnreadable:

@@ -259,10 +259,10 @@ def to_headers(options: Options) -> dict[str, object]:
         value: object = getattr(options, option)
         if isinstance(value, Backoff):
             headers[key] = to_wire(value)
+        elif isinstance(value, bool):
+            headers[key] = int(value)
         elif value is not UNSET:
             headers[key] = value
-    if options.drop_expired is not UNSET:
-        headers["o"] = int(options.drop_expired)
     return headers
 
 
