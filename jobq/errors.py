@@ -253,6 +253,8 @@ class JobExpired(JobFailed):
         message: how long it waited, and how long it might have.
     """
 
+    args: tuple[object, ...]
+
     def __init__(self, job_id: str, message: str) -> None:
         super().__init__(job_id, "JobExpired", message, "", 0)
         self.args = (f"job {job_id} has expired: {message}",)

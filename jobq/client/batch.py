@@ -26,7 +26,7 @@ class Batch:
     def __init__(self) -> None:
         self.checked: list[tuple[tuple[object, ...], Mapping[str, object], bytes | None]] = []
         self.ids: list[str] = []
-        self.sent = 0
+        self.sent: int = 0
         self._sizes: list[int] = []
 
     def add(self, chunk: list[Ready]) -> list[Ready]:

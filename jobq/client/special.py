@@ -77,11 +77,11 @@ class Special:
         shape: Shape | None,
         placing: Placing | None,
     ) -> None:
-        self.producer = producer
-        self.name = name
-        self.queue = queue
-        self.shape = shape
-        self.placing = placing
+        self.producer: Producer = producer
+        self.name: str = name
+        self.queue: str = queue
+        self.shape: Shape | None = shape
+        self.placing: Placing | None = placing
 
     @property
     def unique(self) -> Uniqueness | None:

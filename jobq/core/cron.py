@@ -50,10 +50,10 @@ class Cron:
     __slots__ = ("_zone", "expression", "fields", "tz", "walls")
 
     def __init__(self, expression: str, tz: str = "UTC", name: str = "") -> None:
-        self.expression = check_cron(expression)
-        self.tz = tz
+        self.expression: str = check_cron(expression)
+        self.tz: str = tz
         self.fields: Fields = read(self.expression, name)
-        self.walls = Walls(self.fields)
+        self.walls: Walls = Walls(self.fields)
         self._zone = zone(tz)
         if self.walls.after(_START) is None:
             raise OptionError(

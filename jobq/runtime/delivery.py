@@ -27,6 +27,7 @@ class Delivery:
 
     __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy", "still_mine")
 
+    item: Item
     fields: list[bytes]
     definition: Definition
     policy: Policy
