@@ -14,9 +14,10 @@ from jobq.core.codec import Codec
 from jobq.core.history import AttemptRecord, History
 from jobq.core.letter import Letter
 from jobq.errors import Dead, Retry, Snooze
-from jobq.runtime.attempts import UNKNOWN_LIMIT, Attempts
+from jobq.runtime.attempts import Attempts
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.describe import describe, enqueued_ms, one_line
+from jobq.runtime.endings import UNKNOWN_LIMIT
 from jobq.store.wire import Op
 
 CODEC = Codec()
