@@ -5,11 +5,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TypeVar
 
+from jobq.core import tally
 from jobq.core.lines import lines_of, queue_of
 from jobq.errors import StoreError
-from jobq.runtime.delivery import Item
+from jobq.runtime.board import Board
+from jobq.runtime.delivery import Finished, Item
 from jobq.store.ops import settle
-from jobq.store.ops.settle import Done
+from jobq.store.ops.settle import AGAIN
 from jobq.store.wire import Answers, AnyOp, Op
 
 log = logging.getLogger("jobq.worker")
@@ -27,7 +29,7 @@ class Posting:
 
     def __init__(self) -> None:
         self.ops: list[AnyOp] = []
-        self.groups: list[tuple[str, list[Done]]] = []
+        self.groups: list[tuple[str, list[Finished]]] = []
         self.others: list[tuple[Op[bool], Item]] = []
 
 
@@ -39,6 +41,7 @@ class Outbox:
 
     Args:
         consumer: this worker, as Redis knows it.
+        board: has Redis time.
 
     Attributes:
         refused: Redis answered the last time, and refused; sending again at once is no use.
@@ -48,11 +51,12 @@ class Outbox:
         groupless: the queues whose group an outcome has missed. Whoever makes it anew clears this.
     """
 
-    def __init__(self, queues: Sequence[str], consumer: str) -> None:
+    def __init__(self, queues: Sequence[str], consumer: str, board: Board) -> None:
         lines = [line for queue in queues for line in lines_of(queue)]
         self._consumer = consumer
+        self._board = board
         #: First attempts that succeeded, by line: appended to by whoever ran them.
-        self.done: dict[str, deque[Done]] = {line: deque() for line in lines}
+        self.done: dict[str, deque[Finished]] = {line: deque() for line in lines}
         self._others: deque[tuple[Op[bool], Item]] = deque()
         self._resent = False
         self.refused = self.missed = False
@@ -83,7 +87,9 @@ class Outbox:
             while done:
                 batch = _pop(done, MOST)
                 posting.groups.append((line, batch))
-                posting.ops.append(settle.settle(line, self._consumer, batch, held=held))
+                counts = counts_of(batch, self._board.offset / 1000)
+                op = settle.settle(line, self._consumer, batch, held=held, counts=counts)
+                posting.ops.append(op)
                 held = -1  # the batch before it changes that
         posting.others = _pop(self._others, MOST)
         posting.ops += [op for op, _ in posting.others]
@@ -104,9 +110,10 @@ class Outbox:
                 kept += self._refused(answer, len(batch), line)
                 self.done[line].extendleft(reversed(batch))
             else:
-                free += [done[4] for done in batch]
-                self.held[line] -= len(batch)
-                lost += [entry.decode() for entry in answer]
+                gone = self._gone(line, batch, answer)
+                free += [done[4] for done in gone]
+                self.held[line] -= len(gone)
+                lost += [entry.decode() for entry in answer if entry != AGAIN]
         for (op, item), answer in zip(posting.others, answers[groups:], strict=True):
             if isinstance(answer, StoreError):
                 kept += self._refused(answer, 1, item[0])
@@ -132,12 +139,33 @@ class Outbox:
         self._others.extendleft(reversed(posting.others))
         self._resent = True
 
+    def _gone(
+        self, line: str, batch: list[Finished], answer: Sequence[bytes]
+    ) -> Sequence[Finished]:
+        """Return which outcomes are done with: all, or those that were refused if none was."""
+        if answer[:1] != [AGAIN]:
+            return batch
+        refused = set(answer)
+        self.done[line].extendleft(done for done in reversed(batch) if done[0] not in refused)
+        return [done for done in batch if done[0] in refused]
+
     def _refused(self, error: StoreError, many: int, line: str) -> int:
         if error.code == "NOGROUP":
             self.groupless.add(queue_of(line))
         if not self.refused:  # one line for each change of state
             log.error("kept outcomes jobs=%d error=%s", many, error)
         return many
+
+
+def counts_of(batch: Sequence[Finished], offset: float) -> list[tuple[str, str]]:
+    """Return what is counted of a batch, by job function, as scripts take it.
+
+    Args:
+        offset: seconds from monotonic time to Redis time.
+    """
+    *_, names, ready, spans = zip(*batch, strict=True)
+    found = tally.by_job(names, ready, spans, offset)
+    return [(name, tally.words(counts)) for name, counts in found.items()]
 
 
 def _pop(items: "deque[T]", most: int) -> list[T]:

@@ -57,6 +57,27 @@ def dead(line: str) -> str:
     return _key(line, "dead")
 
 
+def groups(line: str) -> str:
+    """Return the hash of fingerprint → the dead letters alike: how many, first, last, what.
+
+    The first three are numbers, two of them Redis time in ms; `jobq.core.fingerprint` has the rest.
+    """
+    return _key(line, "groups")
+
+
+def grouped(line: str) -> str:
+    """Return the sorted set of fingerprint and entry of each dead letter in a group, by name."""
+    return _key(line, "grouped")
+
+
+def redated(line: str) -> str:
+    """Return the set of dead letters that failed before they came to their entry.
+
+    They were edited, or imported; their field ``at`` says when they failed.
+    """
+    return _key(line, "redated")
+
+
 def due(line: str) -> str:
     """Return the sorted set of what becomes runnable when: score = Redis time in ms.
 
@@ -93,6 +114,14 @@ def unique(line: str) -> str:
     return _key(line, "unique")
 
 
+def unheard(line: str) -> str:
+    """Return the sorted set of jobs that died and that hooks have not heard of.
+
+    Score = when any worker may tell them, Redis time in ms.
+    """
+    return _key(line, "unheard")
+
+
 def pauses(line: str) -> str:
     """Return the hash of job function → since when it is paused, by whom; ``*``: all of them."""
     return _key(line, "pauses")
@@ -106,6 +135,36 @@ def lanes(line: str) -> str:
 def meta(line: str) -> str:
     """Return the hash of counters and settings of a queue."""
     return _key(line, "meta")
+
+
+def tally(line: str) -> str:
+    """Return the hash of what was counted lately: minute, key and job function → a number.
+
+    Supervisors move it into `totals`, `minutes` and `hours`; the keys are those of
+    `jobq.core.tally`. ``#`` alone: how often one has.
+    """
+    return _key(line, "tally")
+
+
+def totals(line: str) -> str:
+    """Return the hash of job function → what was counted of it since ever (msgpack)."""
+    return _key(line, "totals")
+
+
+def minutes(line: str, hour: int, job: str) -> str:
+    """Return the hash of minute → what was counted in it of a job function (msgpack).
+
+    There is one for each hour since 1970; it has a TTL of 25 hours.
+    """
+    return _key(line, f"minutes:{hour}:{job}")
+
+
+def hours(line: str, day: int, job: str) -> str:
+    """Return the hash of hour → what was counted in it of a job function (msgpack).
+
+    There is one for each day since 1970; it has a TTL of 31 days.
+    """
+    return _key(line, f"hours:{day}:{job}")
 
 
 def schedules(line: str) -> str:
@@ -141,20 +200,55 @@ def result(line: str, job_id: str) -> str:
     return _key(line, f"result:{job_id}")
 
 
+def progress(line: str, job_id: str) -> str:
+    """Return the hash of how far a job is, and of what of its reports has come; it has a TTL.
+
+    ``f`` the fraction, ``n`` the note, ``a`` the attempt, ``t`` when in ms; ``batch`` who sent the
+    last reports and their number; ``bytes`` of all its chunks.
+    """
+    return _key(line, f"progress:{job_id}")
+
+
+def log(line: str, job_id: str) -> str:
+    """Return the stream of the last log lines of a job: attempt, level, text; it has a TTL."""
+    return _key(line, f"log:{job_id}")
+
+
+def chunks(line: str, job_id: str) -> str:
+    """Return the stream of what a job has streamed: attempt, number, value; it has a TTL."""
+    return _key(line, f"chunks:{job_id}")
+
+
+def checkpoint(line: str, job_id: str) -> str:
+    """Return the string with the last checkpoint of a job; it always has a TTL."""
+    return _key(line, f"checkpoint:{job_id}")
+
+
+def of_reports(line: str, job_id: str) -> tuple[str, ...]:
+    """Return all keys of what a job has reported."""
+    return tuple(key(line, job_id) for key in (progress, log, chunks, checkpoint))
+
+
 def of_queue(queue: str) -> tuple[str, ...]:
-    """Return all keys of a queue but its results and past ticks: their names are in the others."""
+    """Return all keys of a queue but those with the name of a job or of a schedule in theirs."""
     every = (
         retries,
         dead,
+        groups,
+        grouped,
+        redated,
         due,
         delayed,
         index,
         history,
         cancels,
         unique,
+        unheard,
         pauses,
         lanes,
         meta,
+        tally,
+        totals,
         schedules,
         ticks,
     )

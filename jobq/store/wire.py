@@ -54,6 +54,7 @@ class Script:
 
     Attributes:
         name: the file's name without its ending.
+        parts: the names of files of functions that it uses, in ``lua/parts``.
         text: what Redis is given.
         sha: how Redis knows it.
         every: all there are.
@@ -61,18 +62,20 @@ class Script:
         change: what is done to a text when it is read; None: nothing.
     """
 
-    __slots__ = ("name", "sha", "text")
+    __slots__ = ("name", "parts", "sha", "text")
 
     every: ClassVar["list[Script]"] = []
     caches: ClassVar[list[Callable[[], None]]] = []
     change: ClassVar[Callable[[str], str] | None] = None
 
     name: str
+    parts: tuple[str, ...]
     text: str
     sha: str
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *parts: str) -> None:
         self.name = name
+        self.parts = parts
         self.every.append(self)
 
     def __getattr__(self, attribute: str) -> str:
@@ -81,8 +84,7 @@ class Script:
             raise AttributeError(attribute)
         from hashlib import sha1  # noqa: PLC0415  3 ms, for OpenSSL
 
-        with open(f"{_LUA}{self.name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
-            text = file.read()
+        text = "".join(map(_read, (*(f"parts/{name}" for name in self.parts), self.name)))
         if Script.change is None and os.environ.get(TEST_CLOCK) == "1":
             Script.change_all(import_module("jobq.store.moved").moved)
         self.text = text if Script.change is None else Script.change(text)
@@ -99,6 +101,11 @@ class Script:
                     delattr(script, attribute)
         for forget in cls.caches:
             forget()
+
+
+def _read(name: str) -> str:
+    with open(f"{_LUA}{name}.lua", encoding="utf-8") as file:  # noqa: PTH123  pathlib is slow to import
+        return file.read()
 
 
 @dataclass(slots=True)

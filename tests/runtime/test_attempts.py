@@ -18,6 +18,7 @@ from jobq.runtime.attempts import Attempts
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.describe import describe, enqueued_ms, one_line
 from jobq.runtime.endings import UNKNOWN_LIMIT
+from jobq.runtime.inside import Inside
 from jobq.store.wire import Op
 
 CODEC = Codec()
@@ -76,8 +77,9 @@ def delivery(attempts: Attempts, *args: object, **kwargs: object) -> Delivery:
 
 def test_a_success_with_and_without_a_result() -> None:
     attempts = make()
-    entry, job_id, ttl, blob, place = attempts.done(delivery(attempts), 5)
+    entry, job_id, ttl, blob, place, name, ready, _ = attempts.done(delivery(attempts), 5)
     assert (entry, job_id, ttl, place) == (b"1700000000000-0", b"id", 300_000, 0)
+    assert (name, ready) == ("f", entry)
     assert result.decode(blob, CODEC).value == 5
     quiet = make(result_ttl=0)
     assert quiet.done(delivery(quiet), object())[2:4] == (0, b"")
@@ -151,7 +153,7 @@ def test_reading_never_raises(
     if isinstance(read, Delivery):
         assert isinstance(attempts.failed(read, ValueError("x")), Op)
         assert isinstance(attempts.give_back(read), Op)
-        read.still_mine = lambda _item: True
+        read.inside = Inside(lambda _item: True)
         assert read.running_job.id == job_id.decode()
 
 
@@ -209,7 +211,7 @@ def test_a_call_can_expire_by_itself_or_be_dropped() -> None:
     assert isinstance(make(ADDED + 6, expires=5).read(item(never)), Delivery)
     dropped = make(ADDED + 6, expires=5, on_expire="drop", result_ttl=9).read(item())
     assert script(dropped) == "end"
-    assert words(dropped)[-3:] == [9000, result.expired(_waited("6 s", "5 s")), "expired"]
+    assert words(dropped)[-5:-2] == [9000, result.expired(_waited("6 s", "5 s")), "expired"]
 
 
 def _waited(long: str, limit: str) -> str:

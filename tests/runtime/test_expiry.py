@@ -8,7 +8,7 @@ import pytest
 from redis import Redis
 
 from jobq import JobExpired, JobHandle, JobQ, JobState, Snooze, current_job
-from jobq.client.desk import Desk
+from jobq.client.letters import Letters
 from jobq.core.history import History
 from jobq.core.ids import make_job_id
 from jobq.errors import JobFailed
@@ -87,7 +87,7 @@ def test_the_letter_alone_tells_it_too(app: JobQ, stage: Stage, redis: Redis) ->
     assert not redis.exists(keys.result("default", handle.id))
     with pytest.raises(JobExpired, match="longer than 1 h"):
         handle.result(timeout=0)
-    (letter,) = Desk(app.store, app.codec).letters()
+    (letter,) = Letters(app.store, app.codec).rows()
     assert (letter.reason, letter.attempts, letter.readable) == ("expired", 0, True)
 
 
@@ -112,7 +112,7 @@ def test_one_that_is_retried_by_hand_has_its_time_again(
     handle = put_old(app, redis, "short", 7200)
     stage.run()
     assert handle.status() is JobState.DEAD
-    assert Desk(app.store, app.codec).retry([handle.id]).done == 1
+    assert Letters(app.store, app.codec).retry([handle.id]).done == 1
     stage.run()
     assert handle.result(timeout=0) == 1
 
@@ -189,7 +189,7 @@ def test_retries_end_with_their_time(app: JobQ, stage: Stage) -> None:
     handle = fails.delay()
     stage.run()
     assert 1 <= ran[handle.id] <= 4, "at most 40, 80 and 120 ms after the first"
-    (letter,) = Desk(app.store, app.codec).letters()
+    (letter,) = Letters(app.store, app.codec).rows()
     assert (letter.reason, letter.attempts) == ("retry_for is over", ran[handle.id])
     assert letter.failure.message == "again"
 
@@ -218,10 +218,10 @@ def test_a_retry_that_comes_too_late_is_not_started(app: JobQ, redis: Redis) -> 
         redis.zadd(keys.due("default"), {member: 0})
 
     Stage(app).run(play)
-    desk = Desk(app.store, app.codec)
-    (letter,) = desk.letters()
+    letters = Letters(app.store, app.codec)
+    (letter,) = letters.rows()
     assert (ran[handle.id], letter.attempts, letter.reason) == (1, 1, "retry_for is over")
-    assert desk.retry([handle.id]).done == 1
+    assert letters.retry([handle.id]).done == 1
 
     def cancel() -> None:
         wait_until(lambda: handle.status() == "retrying", "its time has begun again")

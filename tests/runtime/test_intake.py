@@ -23,7 +23,7 @@ from jobq.store.ops.settle import Attempt
 
 
 def intake(*queues: str) -> Intake:
-    return Intake(queues, "me", Outbox(queues, "me"), Board())
+    return Intake(queues, "me", Outbox(queues, "me", Board()), Board())
 
 
 def test_a_wait_ends_when_the_next_retry_is_due() -> None:
@@ -76,7 +76,7 @@ def test_a_lost_delivery_whose_cancel_was_asked_for_does_not_start(
         connection.exchange([fetch.claim("a", "me", 1, "s")])
     assert connection.exchange([manage.cancel("a", "job-1")]) == [manage.IS_RUNNING]
 
-    outbox = Outbox(["a"], "me")
+    outbox = Outbox(["a"], "me", Board())
     one = Intake(["a"], "me", outbox, Board())
     stream = keys.retries("a") if in_retries else keys.jobs("a")
     (held,) = connection.exchange([fetch.mine("a", stream, "me")])
@@ -162,7 +162,7 @@ def test_lost_deliveries_of_all_lines_are_found(connection: Connection) -> None:
     greet(lost, connection)
     lost.sources[0].due_in = None
     assert fetch_all(lost, connection, 2) == ["high-0", "normal-0"]
-    outbox = Outbox(["a"], "me")
+    outbox = Outbox(["a"], "me", Board())
     one = Intake(["a"], "me", outbox, Board())
     greet(one, connection)
     for line, letter, stream in one.streams():

@@ -44,7 +44,7 @@ def hold(store: Store, board: Board) -> None:
     store.run(upkeep.regroup("default"))
     store.run(enqueue("default", "one", CALL))
     store.run(enqueue("default", "two", CALL))
-    intake = Intake(["default"], ME, Outbox(["default"], ME), board)
+    intake = Intake(["default"], ME, Outbox(["default"], ME, Board()), board)
     intake.new("default", store.run(fetch.read("default", ME, 2, 0.0)))
 
 

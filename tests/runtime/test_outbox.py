@@ -5,12 +5,16 @@ import logging
 import pytest
 
 from jobq.errors import StoreError
+from jobq.runtime.board import Board
 from jobq.runtime.delivery import Item
 from jobq.runtime.outbox import MOST, Outbox
 from jobq.store.ops import settle
 from jobq.store.wire import Op
 
 REFUSED = StoreError("no", code="READONLY")
+
+#: What an outcome has beside its place: the job function, since when it waited, when it ran.
+RAN = ("job", b"1000-0", (1.0, 2.0))
 
 
 def item(entry: bytes, *, count: int = 0, place: int = 0) -> Item:
@@ -23,10 +27,10 @@ def op() -> Op[bool]:
 
 
 def full() -> Outbox:
-    outbox = Outbox(["default", "other"], "me")
+    outbox = Outbox(["default", "other"], "me", Board())
     outbox.held["default"] = 3
-    outbox.done["default"].append((b"1-0", b"a", 0, b"", 1))
-    outbox.done["default"].append((b"2-0", b"b", 0, b"", 2))
+    outbox.done["default"].append((b"1-0", b"a", 0, b"", 1, *RAN))
+    outbox.done["default"].append((b"2-0", b"b", 0, b"", 2, *RAN))
     outbox.add(op(), item(b"3-0", place=3))
     return outbox
 
@@ -97,7 +101,7 @@ def test_only_who_is_alone_says_how_many_are_held() -> None:
 
 
 def test_a_large_outbox_goes_in_parts() -> None:
-    outbox = Outbox(["default"], "me")
-    outbox.done["default"].extend((b"%d-0" % n, b"x", 0, b"", n) for n in range(MOST + 1))
+    outbox = Outbox(["default"], "me", Board())
+    outbox.done["default"].extend((b"%d-0" % n, b"x", 0, b"", n, *RAN) for n in range(MOST + 1))
     posting = outbox.take()
     assert [len(batch) for _, batch in posting.groups] == [MOST, 1]

@@ -30,7 +30,7 @@ async def test_a_late_outcome_is_refused_though_the_numbers_agree(
     server: Server, redis: Redis, store: Store
 ) -> None:
     """One job was taken over, and one came that we have not seen: we hold as many as Redis says."""
-    outbox, board = Outbox(["default"], ME), Board()
+    outbox, board = Outbox(["default"], ME, Board()), Board()
     intake = Intake(["default"], ME, outbox, board)
     pump = Pump(
         lambda: parse_url(server.url),
@@ -53,7 +53,9 @@ async def test_a_late_outcome_is_refused_though_the_numbers_agree(
         assert store.run(settle.release(lost, CALL, delay=60, kind=fetch.ANY))
         assert redis.xpending(keys.jobs("default"), "jobq")["pending"] == 1
 
-        outbox.done["default"].append((item[1], b"mine", 60_000, b"late", item[5]))
+        outbox.done["default"].append(
+            (item[1], b"mine", 60_000, b"late", item[5], "job", item[1], (1.0, 2.0))
+        )
         await pump.flush()
 
         assert redis.hget(keys.index("default"), "mine") is not None, "the job still lives"
@@ -77,7 +79,7 @@ async def test_what_is_read_later_than_the_lease_is_asked_for_again(
     server: Server, store: Store
 ) -> None:
     """A job held Python's lock: a reaper has released one of two deliveries that nobody read."""
-    outbox, board, clock = Outbox(["default"], ME), Board(), Time()
+    outbox, board, clock = Outbox(["default"], ME, Board()), Board(), Time()
     intake = Intake(["default"], ME, outbox, board)
     pump = Pump(
         lambda: parse_url(server.url),
@@ -111,7 +113,7 @@ async def test_what_is_read_later_than_the_lease_is_asked_for_again(
 
 
 def test_the_same_without_a_loop(server: Server, redis: Redis, store: Store) -> None:
-    outbox, board, clock = Outbox(["default"], ME), Board(), Time()
+    outbox, board, clock = Outbox(["default"], ME, Board()), Board(), Time()
     intake = Intake(["default"], ME, outbox, board)
     connection = Connection(lambda: parse_url(server.url))
     link = Link(

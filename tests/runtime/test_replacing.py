@@ -112,6 +112,19 @@ def test_new_code_that_fails_ends_it() -> None:
     assert stage.leaving == []
 
 
+def test_code_that_was_mended_while_it_failed_is_tried() -> None:
+    stage = Stage(1)
+    stage.rolling.begin()
+    stage.step()
+    stage.rolling.begin()
+    assert stage.rolling.failed(stage.living.pop())
+    assert stage.rolling.active
+    stage.step()
+    stage.rolling.arrived(stage.living[-1])
+    assert stage.leaving == [1]
+    assert not stage.rolling.active
+
+
 def test_new_code_that_never_arrives_is_killed() -> None:
     stage = Stage(1)
     stage.rolling.begin()

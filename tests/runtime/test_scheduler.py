@@ -273,7 +273,7 @@ def test_a_schedule_that_vanished_is_removed_after_its_grace(
     assert app.schedules.list() == []
     told = [line for line in caplog.messages if line.startswith("removed schedule")]
     assert len(told) == 1
-    assert "name=work" in told[0]
+    assert "schedule=work" in told[0]
 
 
 def test_a_new_supervisor_waits_for_the_grace_itself(

@@ -13,6 +13,7 @@ import pytest
 
 from jobq import JobQ
 from jobq.client.desk import Desk
+from jobq.client.letters import Letters
 from jobq.core.clock import SystemClock
 from jobq.core.history import History
 from jobq.core.letter import Letter
@@ -305,9 +306,10 @@ def sit_at_the_desk(scene: Scene) -> object:
     desk.cancel("waiting", QUEUE)
     desk.cancel("retrying", QUEUE)
     scene.app.handle("running", QUEUE).cancel()
-    desk.purge(["away"], QUEUE)
-    desk.retry(["again"], QUEUE)
-    assert [row.id for row in desk.letters(QUEUE)] == []
+    letters = Letters(scene.app.store, scene.app.codec)
+    letters.purge(["away"], QUEUE)
+    letters.retry(["again"], QUEUE)
+    assert list(letters.rows()) == []
     found = view(scene.server, QUEUE)
     assert found["running"][-1] is True, "it is marked"
     return found, near.count().totals

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from jobq.core.fingerprint import NO_GROUP, group_of
+from jobq.core.outcome import Failure
 from jobq.core.result import CANCELLED
 from jobq.errors import StoreDenied, StoreError, StoreFull, StoreReadOnly
 from jobq.store import keys
 from jobq.store.address import parse_url
-from jobq.store.ops import control, enqueue, inspect, manage, upkeep
+from jobq.store.ops import control, enqueue, inspect, letters, manage, upkeep
 from jobq.store.sync import Store
 from jobq.store.wire import AnyOp, error_of
 from tests.conftest import StartServer
@@ -127,6 +129,16 @@ def test_a_full_redis_lets_a_worker_start(full: Line, server: Server) -> None:
     assert problems(server) == []
 
 
+def test_a_full_redis_keeps_its_dead_letters(full: Line, server: Server) -> None:
+    entry = full.letters()["d"]
+    with pytest.raises(StoreFull):
+        full.run(letters.edit("mail", "d", entry, b"call"))
+    with pytest.raises(StoreFull):
+        full.run(letters.take_in("mail", DEAD, group_of("call", Failure("E", "", ""))))
+    assert full.letters() == {"d": entry}
+    assert problems(server) == []
+
+
 # ---------------------------------------------------------------------------- a replica
 
 
@@ -171,6 +183,8 @@ def _states(line: Line) -> dict[str, Any]:
     line.add("waiting")
     return {"held": held, "bad": bad, "later": later, "entry": line.letters()["dead"]}
 
+
+DEAD = inspect.DeadEntry("", "from afar", b"call", b"letter", at=b"1")
 
 Act = Callable[[Line, dict[str, Any]], object]
 
@@ -231,11 +245,19 @@ ACTS: dict[str, tuple[Act, tuple[Callable[[str], str], ...]]] = {
     ),
     "revive": (
         lambda line, seen: line.revive("dead", seen["entry"]),
-        (keys.dead, keys.jobs, keys.index, keys.cancels),
+        (keys.dead, keys.jobs, keys.index, keys.cancels, keys.redated),
     ),
     "purge": (
         lambda line, seen: line.run(manage.purge("mail", "dead", seen["entry"])),
-        (keys.dead, keys.index, keys.cancels),
+        (keys.dead, keys.index, keys.cancels, keys.redated),
+    ),
+    "edit": (
+        lambda line, seen: line.run(letters.edit("mail", "dead", seen["entry"], b"call")),
+        (keys.dead, keys.index, keys.redated),
+    ),
+    "import": (
+        lambda line, _: line.run(letters.take_in("mail", DEAD, NO_GROUP)),
+        (keys.dead, keys.index, keys.redated),
     ),
     "claim": (lambda line, _: line.claim(5), (keys.retries, keys.due, keys.history)),
     "regroup": (

@@ -8,7 +8,8 @@ from redis import Redis
 #: Keys that stay: docs/architecture.md has them with their types.
 PERMANENT = re.compile(
     rb"jobq:\{[^{}]+\}:(jobs(:high|:low)?|retries|dead|due|delayed|index|meta|lanes|history"
-    rb"|cancels|unique|pauses|schedules|ticks(:[^{} ]+)?)"
+    rb"|cancels|unique|groups|grouped|redated|unheard|tally|totals|pauses|schedules"
+    rb"|ticks(:[^{} ]+)?)"
     rb"|jobq:(queues|workers|control)"
 )
 

@@ -59,7 +59,7 @@ class InlineExecutor:
         self._board = board
         self._clock = clock
         self._notes = notes
-        self._still_mine = notes.still_mine
+        self._inside = notes.inside
         self._limits = Limits(board, clock, plan.grace)
         #: How many more jobs may be started; infinite if any number.
         self._left = float("inf") if plan.max_jobs is None else plan.max_jobs
@@ -67,7 +67,7 @@ class InlineExecutor:
         self._new = not plan.isolated
         self._stopping = False
         self._stop = threading.Event()
-        self._outbox = Outbox(plan.queues, plan.consumer)
+        self._outbox = Outbox(plan.queues, plan.consumer, board)
         self._paused = Paused(board.sheet, plan.queues, attempts.heed)
         self._intake = Intake(
             plan.queues, plan.consumer, self._outbox, board, plan.weights, paused=self._paused
@@ -208,7 +208,7 @@ class InlineExecutor:
         waiting, clock, running = self._intake.waiting, self._clock.monotonic, self._board.runs
         read, call, context = self._attempts.read, self._call, contextvars.copy_context
         succeeded, outboxes = self._attempts.done, self._outbox.done
-        verbose = log.isEnabledFor(logging.DEBUG)
+        inside = self._inside
         began = flushed = self._busy_since = clock()
         ran = 0
         self._relief.watch()
@@ -223,19 +223,20 @@ class InlineExecutor:
                     self._outbox.add(delivery, item)  # type: ignore[arg-type]
                     continue
                 running(item[5])
+                since = self._busy_since = clock()
                 try:
                     value = context().run(call, delivery)
                 except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
+                    delivery.span = since, clock()
                     self._outbox.add(self._failed(delivery, error), item)
                 else:
-                    if item[3]:
+                    delivery.span = since, clock()
+                    if item[3] or delivery.inside is not inside:  # it has reported something
                         self._outbox.add(self._attempts.succeeded(delivery, value), item)
                     else:
                         outboxes[item[0]].append(succeeded(delivery, value))
                 ran += 1
-                now = clock()
-                if verbose:
-                    log.debug("ran %s took=%.1fms", delivery, (now - self._busy_since) * 1000)
+                now = delivery.span[1]
                 self._busy_since = now
                 if now - flushed > FLUSH and waiting:
                     flushed = now
@@ -258,7 +259,7 @@ class InlineExecutor:
 
     def _call(self, delivery: Delivery) -> object:
         current.set(delivery)
-        delivery.still_mine = self._still_mine
+        delivery.inside = self._inside
         policy = delivery.policy
         if policy.timeout is None and policy.hard_timeout is None:
             definition = delivery.definition

@@ -67,7 +67,7 @@ class LoopExecutor:
         #: How many more jobs may be handed to the slots; infinite if any number.
         self._left = float("inf") if plan.max_jobs is None else plan.max_jobs
         self._new = not plan.isolated
-        self._outbox = Outbox(plan.queues, plan.consumer)
+        self._outbox = Outbox(plan.queues, plan.consumer, board)
         self._paused = Paused(board.sheet, plan.queues, self._heed)
         self._intake = Intake(
             plan.queues, plan.consumer, self._outbox, board, plan.weights, paused=self._paused
@@ -135,7 +135,7 @@ class LoopExecutor:
             cancelled = self.notes.asked(delivery.item)
             op = self.attempts.failed(delivery, error, cancelled=cancelled)
             self._outbox.add(op, delivery.item)
-        elif delivery.count:
+        elif delivery.count or delivery.inside is not self.notes.inside:
             self._outbox.add(self.attempts.succeeded(delivery, value), delivery.item)
         else:
             self._outbox.done[delivery.line].append(self.attempts.done(delivery, value))

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import cast
 
@@ -121,10 +122,11 @@ class AsyncSlots:
 
     async def _attempt(self, delivery: Delivery) -> None:
         running.set(delivery)
-        delivery.still_mine = self._executor.notes.still_mine
-        policy = delivery.policy
+        delivery.inside = self._executor.notes.inside
+        policy, clock = delivery.policy, self._executor.clock.monotonic
         error: BaseException | None = None
         value: object = None
+        began = clock()
         try:
             coroutine = cast("Awaitable[object]", self._executor.attempts.call(delivery))
             if policy.timeout is None and policy.hard_timeout is None:
@@ -133,8 +135,11 @@ class AsyncSlots:
                 value = await self._limited(coroutine, delivery)
         except BaseException as raised:  # noqa: BLE001  whatever user code raises is a failure
             error = raised
+        delivery.span = began, clock()
         if self._executor.aborted and isinstance(error, asyncio.CancelledError):
             return  # it is we who fail, not the job: whoever recovers it will run it again
+        with suppress(BaseException):  # a cancel that comes now has come too late
+            await delivery.aclose(succeeded=error is None)
         try:
             self._executor.settle(delivery, error, value)
         finally:

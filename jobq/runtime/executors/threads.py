@@ -143,6 +143,7 @@ class SyncSlots:
                 continue
             executor.board.started(delivery.place)
             error, value = self._beside(delivery, slot) if slot else self._in_main(delivery)
+            delivery.span = began, clock()
             executor.settle(delivery, error, value)
             self._pace.ran(1, clock() - began)
             self._since.pop(slot, None)
@@ -158,7 +159,7 @@ class SyncSlots:
 
     def _call(self, delivery: Delivery) -> object:
         running.set(delivery)
-        delivery.still_mine = self._executor.notes.still_mine
+        delivery.inside = self._executor.notes.inside
         policy, call = delivery.policy, self._executor.attempts.call
         if policy.timeout is None and policy.hard_timeout is None:
             return call(delivery)
@@ -194,7 +195,7 @@ class SyncSlots:
 
     def _call_beside(self, delivery: Delivery) -> object:
         running.set(delivery)
-        delivery.still_mine = self._executor.notes.still_mine
+        delivery.inside = self._executor.notes.inside
         return self._executor.attempts.call(delivery)
 
     def _look(self) -> None:

@@ -14,6 +14,7 @@ KEYS
  10  high     stream  as jobs, those that go before them
  11  low      stream  as jobs, those that come after them
  12  unique   hash    uniqueness key -> the job that has it; @job id -> the key it has for a time
+ 13  tally    hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  group   the consumer group
   2  parked  the parking consumer
@@ -40,6 +41,15 @@ redis.call('HLEN', KEYS[5])
 redis.call('HLEN', KEYS[6])
 redis.call('HLEN', KEYS[7])
 redis.call('HLEN', KEYS[9])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local call
+if delayed then
+  call = string.match(redis.call('HGET', KEYS[9], ARGV[3]) or '', '^%d+ %a (.*)$')
+else
+  local found = redis.call('XRANGE', stream, entry, entry)[1]
+  call = found and found[2][2]
+end
 local key = redis.call('HGET', KEYS[12], '@' .. ARGV[3])
 -- Other locks hold only while their job lives; one for a time must be told.
 local function unlock()
@@ -75,4 +85,5 @@ unlock()
 redis.call('SET', KEYS[8], ARGV[5], 'PX', ARGV[4])
 -- pcall: text that a stranger put in the place of a number must not end this half-way
 redis.pcall('HINCRBY', KEYS[6], 'cancelled', 1)
+count_in(KEYS[13], now, (job_of(call or '')), 'n 1')
 return 1

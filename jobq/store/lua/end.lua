@@ -8,6 +8,7 @@ KEYS
   4  meta     hash    counters
   5  cancels  hash    job id -> where it ran when its cancel was asked for
   6  result   string  the result of the job
+  7  tally    hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  group     the consumer group
   2  consumer  the worker that had it
@@ -17,6 +18,8 @@ ARGV
   6  ttl       TTL in ms of the word for those who wait for the result; 0: store none
   7  value     that word, encoded
   8  counter   which one counts it: cancelled or expired
+  9  job       the job function
+ 10  counts    what is counted of this attempt
 RETURNS
   1  ended
   0  the worker no longer owns this attempt; nothing was done
@@ -28,6 +31,8 @@ redis.call('HLEN', KEYS[2]) -- wrong types must fail before the first write
 redis.call('HLEN', KEYS[3])
 redis.call('HLEN', KEYS[4])
 redis.call('HLEN', KEYS[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('HDEL', KEYS[2], ARGV[5])
@@ -38,4 +43,5 @@ if tonumber(ARGV[6]) > 0 then
 end
 -- pcall: text that a stranger put in the place of a number must not end this half-way
 redis.pcall('HINCRBY', KEYS[4], ARGV[8], 1)
+count_in(KEYS[7], now, ARGV[9], ARGV[10])
 return 1

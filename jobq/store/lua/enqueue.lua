@@ -5,6 +5,7 @@ KEYS
   1  jobs   stream  calls waiting for their first attempt
   2  index  hash    job id -> where it is
   3  lanes  zset    lane -> the number of its last call
+  4  tally  hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  lane    the producer connection that sends
   2  number  of this call, rising within the lane
@@ -33,7 +34,10 @@ for i = 3, #ARGV, 2 do
 end
 if not failed then
   local set = try('HSET', KEYS[2], unpack(where))
-  if type(set) ~= 'table' then return #where / 2 end
+  if type(set) ~= 'table' then
+    count_added(KEYS[4], string.match(where[2], '%d+'), ARGV, 4)
+    return #where / 2
+  end
   failed = set
 end
 -- A key of another type, or a stream at its last id: leave everything as it was.

@@ -16,6 +16,7 @@ KEYS
   9  retries  stream  calls waiting for, or in, a later attempt
  10  cancels  hash    job id -> where it ran when it was not to wait again
  11  dead     stream  dead letters
+ 12  tally    hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  lane      the producer connection that sends
   2  number    of this call, rising within the lane
@@ -215,6 +216,7 @@ if count > 0 then
     table.concat({ text(now + window), id, table.concat(times, ' ') }, ' '))
 end
 redis.call('ZADD', KEYS[5], ARGV[2], ARGV[1])
+if not replaced then count_in(KEYS[12], now, (job_of(ARGV[5])), 'e 1') end
 
 -- Notes that say nothing any more go a few at a time; supervisors look for the rest.
 for _, name in ipairs(redis.call('HRANDFIELD', unique, 3)) do

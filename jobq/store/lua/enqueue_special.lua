@@ -10,6 +10,8 @@ KEYS
   5  due      zset    what becomes runnable when
   6  dead     stream  dead letters
   7  result   string  the result of the job with the first id
+  8  tally    hash    minute, key and job function -> a number that is in no row yet
+  9… what an earlier job of the first id may have reported
 ARGV
   1  lane    the producer connection that sends
   2  number  of this call, rising within the lane
@@ -76,4 +78,9 @@ else
 end
 redis.call('HSET', index, unpack(where))
 redis.call('ZADD', KEYS[3], number, ARGV[1])
+-- Last: after a DEL a full Redis would let XADD pass.
+if own then
+  for i = 9, #KEYS do redis.call('DEL', KEYS[i]) end
+end
+count_added(KEYS[8], now, ARGV, 9)
 return #where / 2

@@ -11,6 +11,7 @@ KEYS
   5  meta     hash    counters
   6  cancels  hash    job id -> where it ran when its cancel was asked for
   7  result   string  the result of the job
+  8  tally    hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  group     the consumer group
   2  consumer  the worker that had it
@@ -24,6 +25,8 @@ ARGV
  10  history   its attempts so far, encoded; empty: as they were
  11  ttl       TTL in ms of the word for those who wait for the result of one that was cancelled
  12  value     that word, encoded
+ 13  job       the job function
+ 14  counts    what else is counted of this attempt
 RETURNS
   2  cancelled
   1  parked
@@ -46,6 +49,7 @@ if redis.call('HGET', KEYS[6], ARGV[9]) == 'r' .. ARGV[4] then
   redis.call('SET', KEYS[7], ARGV[12], 'PX', ARGV[11])
   -- pcall: text that a stranger put in the place of a number must not end this half-way
   redis.pcall('HINCRBY', KEYS[5], 'cancelled', 1)
+  count_in(KEYS[8], now, ARGV[13], 'n 1 ' .. ARGV[14])
   return 2
 end
 redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[4], 'RETRYCOUNT', ARGV[6], 'JUSTID')
@@ -53,4 +57,5 @@ redis.call('ZADD', KEYS[2], now + tonumber(ARGV[7]), ARGV[8] .. ARGV[4])
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[4], ARGV[9], ARGV[10]) end
 if ARGV[5] == ARGV[6] then redis.pcall('HINCRBY', KEYS[5], 'retried', 1) end
 if ARGV[8] == 'u' then redis.pcall('HINCRBY', KEYS[5], 'put_back', 1) end
+count_in(KEYS[8], now, ARGV[13], (ARGV[5] == ARGV[6] and 'r 1 ' or '') .. ARGV[14])
 return 1

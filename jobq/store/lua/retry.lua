@@ -12,6 +12,7 @@ KEYS
   6  meta     hash    counters
   7  cancels  hash    job id -> where it ran when its cancel was asked for
   8  result   string  the result of the job
+  9  tally    hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  group     the consumer group
   2  consumer  the worker that had it
@@ -26,7 +27,9 @@ ARGV
  11  ttl       TTL in ms of the word for those who wait for the result of one that was cancelled
  12  value     that word, encoded
  13  letter    of the stream that it leaves, as in the index
- 14… names and values of what else stays with it: when it was enqueued, its line
+ 14  job       the job function
+ 15  counts    what else is counted of this attempt
+ 16… names and values of what else stays with it: when it was enqueued, its line
 RETURNS
   2  cancelled
   1  parked
@@ -49,12 +52,13 @@ if redis.call('HGET', KEYS[7], ARGV[5]) == ARGV[13] .. ARGV[4] then
   redis.call('SET', KEYS[8], ARGV[12], 'PX', ARGV[11])
   -- pcall: text that a stranger put in the place of a number must not end this half-way
   redis.pcall('HINCRBY', KEYS[6], 'cancelled', 1)
+  count_in(KEYS[9], now, ARGV[14], 'n 1 ' .. ARGV[15])
   return 2
 end
 -- Deletes nothing, but counts as a write: after one a full Redis lets XADD pass. And XADD comes
 -- before the rest, for a stranger's entry with the greatest id of all makes it fail.
 redis.call('XDEL', jobs, '0-0')
-local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], unpack(ARGV, 14))
+local entry = redis.call('XADD', retries, '*', ARGV[5], ARGV[6], unpack(ARGV, 16))
 redis.call('XACK', jobs, group, ARGV[4])
 redis.call('XDEL', jobs, ARGV[4])
 -- What a stranger added before us is parked as well: whoever takes it will bury it.
@@ -72,4 +76,5 @@ redis.call('HSET', KEYS[4], ARGV[5], 'r' .. entry)
 if ARGV[10] ~= '' then redis.call('HSET', KEYS[5], ARGV[5], ARGV[10]) end
 if ARGV[7] ~= '0' then redis.pcall('HINCRBY', KEYS[6], 'retried', 1) end
 if ARGV[9] == 'u' then redis.pcall('HINCRBY', KEYS[6], 'put_back', 1) end
+count_in(KEYS[9], now, ARGV[14], (ARGV[7] ~= '0' and 'r 1 ' or '') .. ARGV[15])
 return 1

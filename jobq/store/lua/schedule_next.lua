@@ -6,6 +6,7 @@ KEYS
   2  past       list    the last ticks of the schedule, the newest first
   3  jobs       stream  where its jobs go
   4  index      hash    job id -> where it is
+  5  tally      hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  name      of the schedule
   2  revision  that the sender has read
@@ -43,4 +44,5 @@ for i = #past, 1, -1 do
     break
   end
 end
+count_in(KEYS[5], now, (job_of(call)), 'e 1')
 return waiting - 1

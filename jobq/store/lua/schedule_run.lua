@@ -7,6 +7,7 @@ KEYS
   3  jobs       stream  where its jobs go
   4  index      hash    job id -> where it is
   5  lanes      zset    lane -> the number of its last call
+  6  tally      hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  lane      the producer connection that sends
   2  number    of this call, rising within the lane
@@ -39,4 +40,5 @@ end
 redis.call('LPUSH', KEYS[2], string.format('0 %.0f ', now) .. ARGV[5] .. ' -')
 redis.call('LTRIM', KEYS[2], 0, ARGV[8] - 1)
 redis.pcall('HINCRBY', KEYS[1], 'n', 1)
+count_in(KEYS[6], now, (job_of(ARGV[6])), 'e 1')
 return 1

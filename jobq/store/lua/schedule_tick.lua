@@ -7,6 +7,7 @@ KEYS
   3  past       list    the last ticks of the schedule, the newest first
   4  jobs       stream  where its jobs go
   5  index      hash    job id -> where it is
+  6  tally      hash    minute, key and job function -> a number that is in no row yet
 ARGV
   1  name      of the schedule
   2  revision  that the sender has read
@@ -40,7 +41,7 @@ if now < tonumber(fires) then return { -1, '', fires, 0 } end
 local live = last and string.sub(last, 1, 1) ~= 'x'
 local backlog = has[5] or ''
 local waiting = select(2, string.gsub(backlog, ',', ','))
-local where, past, job = {}, {}, has[4]
+local where, past, calls, job = {}, {}, {}, has[4]
 local stamp = string.format(' %.0f ', now)
 if tonumber(ARGV[7]) > 0 then past[1] = ARGV[3] .. stamp .. '- missed:' .. ARGV[7] end
 for i = 11, #ARGV, 3 do
@@ -56,6 +57,7 @@ for i = 11, #ARGV, 3 do
     end
     where[#where + 1] = job
     where[#where + 1] = ARGV[10] .. entry
+    calls[#calls + 1], calls[#calls + 2] = job, call
     past[#past + 1] = ARGV[i] .. stamp .. job .. ' -'
     live = true
   elseif ARGV[6] == 'queue' and waiting < tonumber(ARGV[8]) then
@@ -82,4 +84,5 @@ if #past > 0 then
   redis.call('LPUSH', KEYS[3], unpack(past))
   redis.call('LTRIM', KEYS[3], 0, ARGV[9] - 1)
 end
+if #calls > 0 then count_added(KEYS[6], now, calls, 2) end
 return { 1, '', '', waiting }

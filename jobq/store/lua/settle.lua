@@ -6,18 +6,25 @@ KEYS
   2  index    hash    job id -> where it is
   3  meta     hash    counters
   4  cancels  hash    job id -> where it ran when its cancel was asked for
-  5… result keys, one for each result
+  5  tally    hash    minute, key and job function -> a number that is in no row yet
+  6… result keys, one for each result, or the checkpoint of a job
 ARGV
   1  group     the consumer group
   2  consumer  the worker that ran them
   3  linger    finished entries that may stay in the stream before a batch deletes itself
   4  held      how many entries of the stream the worker holds; -1: it cannot tell
   5  n         how many entries
-  6… n entries, n job ids, then for each result: its place in the batch, TTL in ms, value
+  6… n entries, n job ids, then for each result: its place in the batch, TTL in ms (0: the key
+    is deleted), value; then for each job function: its name, what is counted of it
 RETURNS
-  list  the entries that the worker no longer owns; nothing was done for them
+  list  the entries that the worker no longer owns; nothing was done for them. When the first
+        one is empty, nothing was done for any: what is to be counted is not true of the others
 ]]
 local jobs, group, n = KEYS[1], ARGV[1], tonumber(ARGV[5])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+-- Where the names begin of what is counted.
+local counted = 6 + 2 * n + 3 * (#KEYS - 5)
 local lost = {}
 local owned, done
 local before = redis.call('XPENDING', jobs, group)
@@ -44,6 +51,7 @@ if count ~= ARGV[4] then
     end
   end
   if #mine == 0 then return lost end
+  if #lost > 0 and #ARGV >= counted then return { '', unpack(lost) } end
   done = redis.call('XACK', jobs, group, unpack(mine))
   redis.call('HDEL', KEYS[2], unpack(ids))
   if marks > 0 then redis.call('HDEL', KEYS[4], unpack(ids)) end
@@ -53,14 +61,19 @@ else
   if marks > 0 then redis.call('HDEL', KEYS[4], unpack(ARGV, 6 + n, 5 + 2 * n)) end
 end
 local at = 6 + 2 * n
-for k = 5, #KEYS do
+for k = 6, #KEYS do
   if not owned or owned[ARGV[5 + tonumber(ARGV[at])]] then
-    redis.call('SET', KEYS[k], ARGV[at + 2], 'PX', ARGV[at + 1])
+    if ARGV[at + 1] == '0' then
+      redis.call('DEL', KEYS[k])
+    else
+      redis.call('SET', KEYS[k], ARGV[at + 2], 'PX', ARGV[at + 1])
+    end
   end
   at = at + 3
 end
 -- pcall: text that a stranger put in the place of a number must not end this half-way
 redis.pcall('HINCRBY', KEYS[3], 'succeeded', done)
+for i = counted, #ARGV, 2 do count_in(KEYS[5], now, ARGV[i], ARGV[i + 1]) end
 if before[1] == done then
   -- Nothing is pending: all that this group has delivered is finished. What an earlier group had
   -- delivered may lie beyond, and is still to come.

@@ -17,9 +17,9 @@ T = TypeVar("T")
 #: values that Lua can unpack.
 MOST_CALLS = 1000
 
-_ENQUEUE = Script("enqueue")
-_SPECIAL = Script("enqueue_special")
-_KEYED = Script("enqueue_keyed")
+_ENQUEUE = Script("enqueue", "tally")
+_SPECIAL = Script("enqueue_special", "tally")
+_KEYED = Script("enqueue_keyed", "tally")
 
 #: The answer to a resend of which nobody knows what became.
 UNCERTAIN = -2
@@ -61,13 +61,13 @@ NOW: Due = (0, 0)
 
 
 @lru_cache(maxsize=1024)
-def _keys(queue: str) -> tuple[str, str, str]:
-    return keys.jobs(queue), keys.index(queue), keys.lanes(queue)
+def _keys(queue: str) -> tuple[str, str, str, str]:
+    return keys.jobs(queue), keys.index(queue), keys.lanes(queue), keys.tally(queue)
 
 
 @lru_cache(maxsize=1024)
 def _head(queue: str) -> tuple[Word, ...]:
-    return ("EVALSHA", _ENQUEUE.sha, 3, *_keys(queue))
+    return ("EVALSHA", _ENQUEUE.sha, 4, *_keys(queue))
 
 
 Script.caches.append(_head.cache_clear)
@@ -76,7 +76,7 @@ Script.caches.append(_head.cache_clear)
 def enqueue(queue: str, job_id: str, call_bytes: bytes) -> Op[int]:
     """Add one call under an id that nobody else can have; 0 when it is a resend."""
     # Not by call(), which builds the head anew: this is the hot path of a producer.
-    return Op((*_head(queue), job_id, call_bytes), int, _ENQUEUE, 6, joins=True)
+    return Op((*_head(queue), job_id, call_bytes), int, _ENQUEUE, 7, joins=True)
 
 
 def enqueue_many(queue: str, calls: Iterable[tuple[str, bytes]]) -> Op[int]:
@@ -174,11 +174,13 @@ def _special(
     for job_id, call_bytes in calls:
         words += (job_id, call_bytes)
     every = (
-        *_keys(line),
+        *_keys(line)[:3],
         keys.delayed(line),
         keys.due(line),
         keys.dead(line),
         keys.result(line, str(words[0])),
+        keys.tally(line),
+        *(keys.of_reports(line, str(words[0])) if own else ()),
     )
     args = (letter_of(line), *due, most, int(own), *words)
     return call(_SPECIAL, every, args, parse, stamped=True)
@@ -201,6 +203,7 @@ def _notes(queue: str) -> tuple[str, ...]:
         keys.retries,
         keys.cancels,
         keys.dead,
+        keys.tally,
     )
     return tuple(key(queue) for key in every)
 

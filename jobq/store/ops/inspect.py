@@ -1,5 +1,6 @@
 """Ops that look: one job, the numbers of a queue, dead letters, workers. None writes anything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ class Seen:
         enqueued_ms: when it was enqueued, Redis time in ms.
         ready_ms: since when it can be started, Redis time in ms; None: not yet.
         history: its attempts so far, encoded.
-        letter: what its dead letter says, encoded.
+        dead: its dead letter.
         result: its result, encoded.
         where: its entry with the letter of the stream, as the index has it; empty: nowhere.
         kind: the letter before it in ``due``, see `jobq.store.ops.fetch`; empty: it is not there.
@@ -44,10 +45,15 @@ class Seen:
     enqueued_ms: int | None = None
     ready_ms: int | None = None
     history: bytes | None = None
-    letter: bytes | None = None
+    dead: "DeadEntry | None" = None
     result: bytes | None = None
     where: str = ""
     kind: str = ""
+
+    @property
+    def letter(self) -> bytes | None:
+        """What its dead letter says, encoded."""
+        return None if self.dead is None else self.dead.letter
 
     @property
     def entry(self) -> str:
@@ -89,12 +95,31 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class DeadEntry:
-    """A dead letter as Redis has it."""
+    """A dead letter as Redis has it.
+
+    Attributes:
+        entry: its entry.
+        job_id: its job.
+        call: its call, encoded.
+        letter: what it says beside that, encoded.
+        group: the fingerprint of those like it; empty: it has none.
+        line: the letter of its line; empty: the usual one.
+        at: when it failed, ms since 1970, as it stands there; empty: when it came to its entry.
+    """
 
     entry: str
     job_id: str
     call: bytes
     letter: bytes
+    group: str = ""
+    line: str = ""
+    at: bytes = b""
+
+    @property
+    def failed_ms(self) -> int:
+        """When it failed, Redis time in ms."""
+        found = ms_of(self.at) if self.at else None
+        return found if found is not None else ms_of(self.entry.partition("-")[0].encode()) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +152,11 @@ def result(queue: str, job_id: str) -> Op[bytes | None]:
     return Op(("GET", keys.result(queue, job_id)), as_is)
 
 
+def has_result(queue: str, job_id: str) -> Op[bool]:
+    """Ask whether a job has a result: it has ended then."""
+    return Op(("EXISTS", keys.result(queue, job_id)), bool)
+
+
 def count(queue: str) -> Op[Counted]:
     """Count the jobs of a queue by state, in constant time."""
     every = (
@@ -147,6 +177,14 @@ def queues() -> Op[list[str]]:
     return Op(("SMEMBERS", keys.QUEUES), lambda reply: sorted(map(text, reply)))
 
 
+def places(queue: str, job_ids: Sequence[str]) -> Op[list[str]]:
+    """Tell in which streams jobs are, as letters of the index; empty: in none, it has ended."""
+    return Op(
+        ("HMGET", keys.index(queue), *job_ids),
+        lambda reply: [text(one)[:1] if one else "" for one in reply],
+    )
+
+
 def letters(queue: str, *, before: str = "+", limit: int = 100) -> Op[list[DeadEntry]]:
     """List dead letters, the newest first.
 
@@ -154,12 +192,12 @@ def letters(queue: str, *, before: str = "+", limit: int = 100) -> Op[list[DeadE
         before: ``+``, or ``(`` and the last entry of the page before.
         limit: how many at most.
     """
-    return Op(("XREVRANGE", keys.dead(queue), before, "-", "COUNT", limit), _dead_entries)
+    return Op(("XREVRANGE", keys.dead(queue), before, "-", "COUNT", limit), dead_entries)
 
 
 def letter(queue: str, entry: str) -> Op[list[DeadEntry]]:
     """Read one dead letter."""
-    return Op(("XRANGE", keys.dead(queue), entry, entry), _dead_entries)
+    return Op(("XRANGE", keys.dead(queue), entry, entry), dead_entries)
 
 
 def workers() -> Op[list[Presence]]:
@@ -178,7 +216,7 @@ def _seen(reply: Any) -> Seen:
         return Seen(
             JobState.DEAD,
             known.get("call"),
-            letter=known.get("letter"),
+            dead=dead_entry(entry, fields) if fields else None,
             result=ended,
             where=text(where),
         )
@@ -243,13 +281,23 @@ def _counted(reply: Any) -> Counted:
     )
 
 
-def _dead_entries(reply: Any) -> list[DeadEntry]:
-    found = []
-    for entry, fields in reply or ():
-        named = _named(fields)
-        call_bytes, said = named.get("call", b""), named.get("letter", b"")
-        found.append(DeadEntry(text(entry), text(fields[0]), call_bytes, said))
-    return found
+def dead_entries(reply: Any) -> list[DeadEntry]:
+    """Read entries of dead letters."""
+    return [dead_entry(text(entry), fields) for entry, fields in reply or ()]
+
+
+def dead_entry(entry: str, fields: list[bytes]) -> DeadEntry:
+    """Read the entry of a dead letter."""
+    named = _named(fields)
+    return DeadEntry(
+        entry=entry,
+        job_id=text(fields[0]),
+        call=named.get("call", b""),
+        letter=named.get("letter", b""),
+        group=text(named.get("group", b"")),
+        line=text(named.get("line", b"")),
+        at=named.get("at", b""),
+    )
 
 
 def _presences(reply: Any) -> list[Presence]:

@@ -8,9 +8,9 @@ from jobq.store.keys import GROUP, KINDS, PARKED
 from jobq.store.ops.settle import CANCELLED_MS
 from jobq.store.wire import Op, Script, call, nothing, text
 
-_CANCEL = Script("cancel")
-_REVIVE = Script("revive")
-_PURGE = Script("purge")
+_CANCEL = Script("cancel", "tally")
+_REVIVE = Script("revive", "groups")
+_PURGE = Script("purge", "groups")
 
 #: What `cancel` can answer.
 CANCELLED_IT, NOT_WAITING, IS_RUNNING, IS_DEAD = 1, 0, -1, -2
@@ -37,6 +37,7 @@ def cancel(queue: str, job_id: str, *, running: bool = True) -> Op[int]:
         keys.delayed(queue),
         *keys.other_jobs(queue),
         keys.unique(queue),
+        keys.tally(queue),
     )
     args = (GROUP, PARKED, job_id, CANCELLED_MS, CANCELLED, KINDS, int(running))
     return call(_CANCEL, every, args, int)
@@ -63,6 +64,9 @@ def revive(
         keys.cancels(queue),
         keys.result(queue, job_id),
         *keys.other_jobs(queue),
+        keys.groups(queue),
+        keys.grouped(queue),
+        keys.redated(queue),
     )
     return call(_REVIVE, every, (job_id, entry, history, call_bytes), bool)
 
@@ -75,16 +79,24 @@ def purge(queue: str, job_id: str, entry: str) -> Op[bool]:
         keys.cancels(queue),
         keys.result(queue, job_id),
         keys.unique(queue),
+        keys.groups(queue),
+        keys.grouped(queue),
+        keys.redated(queue),
+        *keys.of_reports(queue, job_id),
     )
     return call(_PURGE, every, (job_id, entry), bool)
 
 
 def remove_queue(queue: str, job_ids: Iterable[str] = ()) -> list[Op[None]]:
-    """Remove a queue with everything in it, and the results of these jobs.
+    """Remove a queue with everything in it, and the results and reports of these jobs.
 
-    Results of others end by themselves.
+    Those of others end by themselves.
     """
-    results = [keys.result(queue, job_id) for job_id in job_ids]
+    results = [
+        key
+        for job_id in job_ids
+        for key in (keys.result(queue, job_id), *keys.of_reports(queue, job_id))
+    ]
     return [
         Op(("DEL", *keys.of_queue(queue), *results), nothing),
         Op(("SREM", keys.QUEUES, queue), nothing),

@@ -17,9 +17,9 @@ PAGE: Final = 200
 _HEAD: Final = 63
 
 _PUT = Script("schedule_put")
-_TICK = Script("schedule_tick")
-_NEXT = Script("schedule_next")
-_RUN = Script("schedule_run")
+_TICK = Script("schedule_tick", "tally")
+_NEXT = Script("schedule_next", "tally")
+_RUN = Script("schedule_run", "tally")
 _PAUSE = Script("schedule_pause")
 _REMOVE = Script("schedule_remove")
 _LIST = Script("schedule_list")
@@ -158,6 +158,7 @@ def tick(
         keys.past_ticks(queue, rule.name),
         keys.jobs(rule.line),
         keys.index(queue),
+        keys.tally(queue),
     )
     flat: list[Word] = [word for job in jobs for word in job]
     args: tuple[Word, ...] = (
@@ -187,6 +188,7 @@ def make_next(rule: Rule, revision: str, job_id: str, call_bytes: bytes) -> Op[i
         keys.past_ticks(queue, rule.name),
         keys.jobs(rule.line),
         keys.index(queue),
+        keys.tally(queue),
     )
     args = (rule.name, revision, job_id, call_bytes, letter_of(rule.line))
     return call(_NEXT, every, args, int)
@@ -201,6 +203,7 @@ def run(rule: Rule, revision: str, job_id: str, call_bytes: bytes) -> Op[bool]:
         keys.jobs(rule.line),
         keys.index(queue),
         keys.lanes(queue),
+        keys.tally(queue),
     )
     args = (rule.name, revision, job_id, call_bytes, letter_of(rule.line), KEPT)
     return call(_RUN, every, args, bool, stamped=True)

@@ -1,10 +1,12 @@
 """Ops that end an attempt: success, another attempt later, the dead letters, given back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from jobq.core.fingerprint import MOST_GROUPS, NO_GROUP, Group
 from jobq.core.lines import RETRIED, letter_of
 from jobq.core.result import CANCELLED
+from jobq.core.tally import OTHERS
 from jobq.store import keys
 from jobq.store.keys import GROUP, PARKED
 from jobq.store.wire import Op, Script, Word, call
@@ -17,12 +19,12 @@ LINGER = 4096
 #: result is by default.
 CANCELLED_MS = 300_000
 
-_SETTLE = Script("settle")
-_FINISH = Script("finish")
-_RETRY = Script("retry")
-_PARK = Script("park")
-_BURY = Script("bury")
-_END = Script("end")
+_SETTLE = Script("settle", "tally")
+_FINISH = Script("finish", "tally")
+_RETRY = Script("retry", "tally")
+_PARK = Script("park", "tally")
+_BURY = Script("bury", "groups", "tally")
+_END = Script("end", "tally")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,9 @@ class Attempt:
         job_id: its job.
         count: 0 in ``jobs``; in ``retries`` the delivery count, which is the attempt.
         more: what else stands in its entry and goes where the job goes, names and values in turn.
+        job: the job function under which it is counted.
+        counts: what is counted of it beside its outcome, see `jobq.core.tally.words`.
+        unheard: if it is buried, ms after which any worker may tell hooks; None: there are none.
     """
 
     queue: str
@@ -44,11 +49,19 @@ class Attempt:
     job_id: bytes
     count: int = 0
     more: tuple[bytes, ...] = ()
+    job: str = OTHERS
+    counts: str = ""
+    unheard: int | None = None
 
     @property
     def fields(self) -> tuple[str, str, bytes, bytes, int]:
         """Everything but what else stands in its entry, in order."""
         return self.queue, self.consumer, self.entry, self.job_id, self.count
+
+    @property
+    def counted(self) -> tuple[str, str]:
+        """The job function and what is counted of it."""
+        return self.job, self.counts
 
     @property
     def letter(self) -> str:
@@ -71,16 +84,33 @@ class Attempt:
 
 
 #: A first attempt that succeeded: entry, job id, TTL of the result in ms (0: none is kept), the
-#: encoded result, and its place on the board. A bare tuple: one is made for each job.
-Done = tuple[bytes, bytes, int, bytes, int]
+#: encoded result, and its place on the board; and what else its worker wants to know of it. A bare
+#: tuple: one is made for each job.
+Done = tuple[bytes, bytes, int, bytes, int, *tuple[object, ...]]
+
+#: What stands first when an outcome was settled for none of a batch. See `settle`.
+AGAIN = b""
 
 
-def settle(queue: str, consumer: str, batch: Sequence[Done], *, held: int = -1) -> Op[list[bytes]]:
+def settle(
+    queue: str,
+    consumer: str,
+    batch: Sequence[Done],
+    *,
+    held: int = -1,
+    forget: bool = False,
+    counts: Iterable[tuple[str, str]] = (),
+) -> Op[list[bytes]]:
     """Finish first attempts that succeeded; the answer is what the worker no longer owned.
+
+    With ``counts``, when it owns only a part of them, nothing is done, and the answer starts with
+    `AGAIN`: what is to be counted is not true of the others.
 
     Args:
         held: how many entries of ``jobs`` it holds, as Redis should know it when this runs;
             -1: it cannot tell, and each one is looked up.
+        forget: delete their checkpoints too.
+        counts: by job function, what is counted of all of them, see `jobq.core.tally.words`.
     """
     stored = [(at, done) for at, done in enumerate(batch, 1) if done[2] > 0]
     results = [keys.result(queue, done[1].decode()) for _, done in stored]
@@ -89,8 +119,27 @@ def settle(queue: str, consumer: str, batch: Sequence[Done], *, held: int = -1) 
     args += [done[1] for done in batch]
     for at, done in stored:
         args += (at, done[2], done[3])
-    every = (keys.jobs(queue), keys.index(queue), keys.meta(queue), keys.cancels(queue), *results)
+    if forget:
+        for at, done in enumerate(batch, 1):
+            results.append(keys.checkpoint(queue, done[1].decode()))
+            args += (at, 0, b"")
+    for pair in counts:
+        args += pair
+    every = (
+        keys.jobs(queue),
+        keys.index(queue),
+        keys.meta(queue),
+        keys.cancels(queue),
+        keys.tally(queue),
+        *results,
+    )
     return call(_SETTLE, every, tuple(args), list)
+
+
+def settle_one(attempt: Attempt, done: Done) -> Op[bool]:
+    """Finish a first attempt that succeeded, and forget its checkpoint; False: no longer owned."""
+    op = settle(attempt.queue, attempt.consumer, [done], forget=True, counts=[attempt.counted])
+    return Op(op.words, lambda lost: not lost, op.script)
 
 
 def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
@@ -103,8 +152,11 @@ def finish(attempt: Attempt, ttl: int, value: bytes) -> Op[bool]:
         keys.meta(queue),
         keys.cancels(queue),
         keys.result(queue, job_id.decode()),
+        keys.checkpoint(queue, job_id.decode()),
+        keys.tally(queue),
     )
-    return call(_FINISH, every, (GROUP, consumer, entry, count, job_id, ttl, value), bool)
+    args = (GROUP, consumer, entry, count, job_id, ttl, value, *attempt.counted)
+    return call(_FINISH, every, args, bool)
 
 
 def retry(
@@ -133,6 +185,7 @@ def bury(
     *,
     was: bytes = b"",
     expired: bool = False,
+    group: Group = NO_GROUP,
 ) -> Op[bool]:
     """Move an attempt to the dead letters; False when it is no longer owned.
 
@@ -140,6 +193,7 @@ def bury(
         ttl: of the result, in ms; 0: none is kept.
         was: for what cannot be read, and so gets an id of its own: the id that it had.
         expired: it waited too long, which is counted too.
+        group: the dead letters that are like it.
     """
     queue, consumer, entry, job_id, count = attempt.fields
     every = (
@@ -150,10 +204,17 @@ def bury(
         keys.meta(queue),
         keys.cancels(queue),
         keys.result(queue, (was or job_id).decode("utf-8", "replace")),
+        keys.unheard(queue),
+        keys.groups(queue),
+        keys.grouped(queue),
+        keys.tally(queue),
     )
     counter = "expired" if expired else ""
+    ms = "" if attempt.unheard is None else attempt.unheard
     args = (GROUP, consumer, entry, count, job_id, call_bytes, letter, ttl, value, was, counter)
-    return call(_BURY, every, (*args, attempt.line), bool)
+    alike = (group.fingerprint, group.encode(), MOST_GROUPS)
+    counts = f"x 1 {attempt.counts}" if expired else attempt.counts
+    return call(_BURY, every, (*args, attempt.line, ms, *alike, attempt.job, counts), bool)
 
 
 def cancelled(attempt: Attempt) -> Op[bool]:
@@ -179,8 +240,10 @@ def _end(attempt: Attempt, ttl: int, value: bytes, counter: str) -> Op[bool]:
         keys.meta(queue),
         keys.cancels(queue),
         keys.result(queue, job_id.decode("utf-8", "replace")),
+        keys.tally(queue),
     )
-    args = (GROUP, consumer, entry, count, job_id, ttl, value, counter)
+    counts = f"{'n' if counter == 'cancelled' else 'x'} 1 {attempt.counts}"
+    args = (GROUP, consumer, entry, count, job_id, ttl, value, counter, attempt.job, counts)
     return call(_END, every, args, bool)
 
 
@@ -202,16 +265,18 @@ def _later(
             keys.index(queue),
             keys.history(queue),
             *ended,
+            keys.tally(queue),
         )
         args = (GROUP, consumer, PARKED, entry, job_id, call_bytes, used, ms, kind, history)
         ends = (CANCELLED_MS, CANCELLED, attempt.letter)
-        return call(_RETRY, first, (*args, *ends, *attempt.stays), bool)
+        return call(_RETRY, first, (*args, *ends, *attempt.counted, *attempt.stays), bool)
     later = (
         keys.retries(queue),
         keys.due(queue),
         keys.index(queue),
         keys.history(queue),
         *ended,
+        keys.tally(queue),
     )
     words = (GROUP, consumer, PARKED, entry, count, used, ms, kind, job_id, history)
-    return call(_PARK, later, (*words, CANCELLED_MS, CANCELLED), bool)
+    return call(_PARK, later, (*words, CANCELLED_MS, CANCELLED, *attempt.counted), bool)
