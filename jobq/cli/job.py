@@ -4,9 +4,11 @@ from typing import Final
 
 import click
 
-from jobq.cli import shapes
+from jobq.cli import shapes, shapes_reports
 from jobq.cli.describe import show_job
 from jobq.cli.exits import NothingMatched
+from jobq.cli.job_logs import logs_command, watch_command
+from jobq.cli.job_run import run_command
 from jobq.cli.opening import open_desk
 from jobq.cli.options import id_argument, json_option, queue_option, redis_options
 from jobq.cli.output import clean, say
@@ -19,7 +21,12 @@ _PATIENCE: Final = 5.0
 
 @click.group()
 def job() -> None:
-    """One job: look at it, cancel it."""
+    """One job: look at it, read its log, watch it, cancel it, run it here."""
+
+
+job.add_command(logs_command)
+job.add_command(watch_command)
+job.add_command(run_command)
 
 
 @job.command("show")
@@ -35,10 +42,12 @@ def show_command(
     found = desk.job(job_id, queue)
     if found is None:
         raise NothingMatched(_missing(job_id, queue))
+    progress = desk.progress(found)
     if as_json:
-        click.echo(shapes.dump(shapes.job(found)))
+        said = {**shapes.job(found), "progress": shapes_reports.progress(progress)}
+        click.echo(shapes.dump(said))
     else:
-        show_job(found, desk.now())
+        show_job(found, desk.now(), progress)
 
 
 @job.command("cancel")

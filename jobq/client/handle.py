@@ -1,15 +1,17 @@
 """Handles: what a caller holds of a job."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
 
-from jobq.client.late import ASKING, load
+from jobq.client.late import ASKING, FOLLOWING, load
 from jobq.client.producer import Producer
 from jobq.core.duration import Duration
 from jobq.core.job import JobState
 
 if TYPE_CHECKING:
     from jobq.client.asking import Asking
+    from jobq.client.following import Following
+    from jobq.core.reports import LogLine, Part, Progress
 
 R = TypeVar("R")
 
@@ -99,6 +101,53 @@ class JobHandle(Generic[R]):
         """See `cancel`."""
         return await self._ask().acancel()
 
+    def progress(self) -> "Progress | None":
+        """Return how far the job is; None: it has not said, or that is no longer kept.
+
+        Raises:
+            StoreError: Redis refused, or cannot be reached.
+        """
+        return self._follow().progress()
+
+    async def aprogress(self) -> "Progress | None":
+        """See `progress`."""
+        return await self._follow().aprogress()
+
+    def logs(self, *, follow: bool = False) -> "Iterator[LogLine]":
+        """Go through the log lines that the job has kept, the last 200.
+
+        Args:
+            follow: wait for more, until the job has ended.
+
+        Raises:
+            JobNotFound: with ``follow``: there is no such job, and no line of it.
+            StoreError: Redis refused, or cannot be reached.
+        """
+        return self._follow().logs(follow=follow)
+
+    def alogs(self, *, follow: bool = False) -> "AsyncIterator[LogLine]":
+        """See `logs`: ``async for line in handle.alogs()``."""
+        return self._follow().alogs(follow=follow)
+
+    def stream(self, after: str | None = None) -> "Iterator[Part]":
+        """Go through what the job streams, until it has ended; any number may read at once.
+
+        Args:
+            after: the id of the last part that was read, to go on after it, also in another
+                process; None: from the first that is kept.
+
+        Raises:
+            ValueError: that is no id of a part.
+            JobNotFound: there is no such job, and no part of it.
+            ResultUnreadable: a part has a type that is not known here.
+            StoreError: Redis refused, or cannot be reached.
+        """
+        return self._follow().stream(after)
+
+    def astream(self, after: str | None = None) -> "AsyncIterator[Part]":
+        """See `stream`: ``async for part in handle.astream()``."""
+        return self._follow().astream(after)
+
     def __repr__(self) -> str:
         return f"<JobHandle {self.id} in {self.queue}>"
 
@@ -109,6 +158,9 @@ class JobHandle(Generic[R]):
 
     def __hash__(self) -> int:
         return hash((self.queue, self.id))
+
+    def _follow(self) -> "Following":
+        return cast("Following", load(FOLLOWING).Following(self._producer, self.queue, self.id))
 
     def _ask(self) -> "Asking":
         return cast("Asking", load(ASKING).Asking(self._producer, self.queue, self.id))
