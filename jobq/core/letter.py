@@ -61,6 +61,18 @@ class Letter:
         return bytes(msgpack.packb(row, unicode_errors="backslashreplace"))
 
     @staticmethod
+    def brief(blob: bytes) -> tuple[Failure, int] | None:
+        """Read no more than the last failure and the number of attempts; None of garbage."""
+        try:
+            row: object = msgpack.unpackb(blob)
+        except Exception:  # noqa: BLE001  msgpack raises many kinds; none says more
+            return None
+        match row:
+            case [int(), str(), [str(error), str(message), str(traceback)], int(attempts), *_]:
+                return Failure(error, message, traceback), attempts
+        return None
+
+    @staticmethod
     def decode(blob: bytes) -> "Letter":
         """Read what `encode` wrote.
 

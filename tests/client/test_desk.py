@@ -3,21 +3,21 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError
-from datetime import UTC, datetime
+from datetime import UTC
 
 import pytest
 from redis import Redis
 
-from jobq.client.desk import MOST_NAMED, Desk
+from jobq.client.desk import Desk
+from jobq.client.letters import Letters
 from jobq.client.rows import moment
 from jobq.core.job import JobState
-from jobq.errors import StoreError, StoreUnavailable
+from jobq.errors import StoreError
 from jobq.store.address import parse_url
 from jobq.store.ops import control, settle, upkeep
 from jobq.store.ops.control import Command
 from jobq.store.sync import Store
-from tests.cli.burying import Undertaker, dead
-from tests.support.proxy import Proxy
+from tests.cli.burying import Undertaker
 from tests.support.server import Server
 from tests.support.wait import wait_until
 
@@ -46,11 +46,6 @@ def test_an_empty_redis(desk: Desk) -> None:
     assert desk.job("x") is None
     assert desk.job("x", "mail") is None
     assert desk.cancel("x") is None
-    assert list(desk.letters()) == []
-    assert desk.letter("x") is None
-    assert desk.select().count == 0
-    assert desk.retry(desk.select()).done == 0
-    assert desk.retry(["x"]).missing == ("x",)
 
 
 def test_times_are_those_of_redis(desk: Desk, undertaker: Undertaker, redis: Redis) -> None:
@@ -65,114 +60,12 @@ def test_times_are_those_of_redis(desk: Desk, undertaker: Undertaker, redis: Red
 
 def test_rows_are_frozen(desk: Desk, undertaker: Undertaker) -> None:
     undertaker.dead()
-    [letter] = desk.letters()
-    for row, field in ((letter, "id"), (letter.call, "name"), (desk.queues()[0], "dead")):
+    [queue] = desk.queues()
+    letter = Letters(undertaker.store, undertaker.codec).letter(undertaker.dead())
+    assert letter is not None
+    for row, field in ((letter, "id"), (letter.call, "name"), (queue, "dead")):
         with pytest.raises(FrozenInstanceError):
             setattr(row, field, "other")
-
-
-def test_a_letter(desk: Desk, undertaker: Undertaker) -> None:
-    before = desk.now()
-    job_id = undertaker.dead("shop.send", "ada", kwargs={"at": datetime(2026, 1, 1, tzinfo=UTC)})
-    letter = desk.letter(job_id)
-    assert letter == next(desk.letters())
-    assert letter is not None
-    assert letter.call.args == ("ada",)
-    assert letter.call.kwargs == {"at": datetime(2026, 1, 1, tzinfo=UTC)}
-    assert letter.enqueued_at == moment(1_700_000_000_000)
-    assert before <= letter.failed_at <= desk.now()
-    assert [one.attempt for one in letter.history] == [1, 2, 3, 4]
-    assert letter.history[0].at == moment(1_700_000_001_000)
-    assert desk.letter(job_id, "other") is None
-
-
-def test_letters_are_merged_newest_first_whatever_the_page(
-    desk: Desk, undertaker: Undertaker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobq.client.desk._PAGE", 4)
-    monkeypatch.setattr("jobq.client.desk._LEAST_PAGE", 2)
-    made = []
-    for number in range(23):
-        made.append(undertaker.dead(queue=f"q{number % 3 * number % 2}"))
-        undertaker.let_the_clock_tick()
-    assert [one.id for one in desk.letters()] == made[::-1]
-    for limit in (0, 1, 2, 3, 7, 23, 24):
-        assert [one.id for one in desk.letters(limit=limit)] == made[::-1][:limit]
-
-
-def test_reads_come_in_pages(desk: Desk, undertaker: Undertaker, redis: Redis) -> None:
-    for _ in range(250):
-        undertaker.dead()
-    redis.config_resetstat()
-    assert len(list(desk.letters())) == 250
-    stats = redis.info("commandstats")
-    assert stats["cmdstat_xrevrange"]["calls"] == 3
-    assert "cmdstat_keys" not in stats
-    redis.config_resetstat()
-    next(desk.letters())
-    assert redis.info("commandstats")["cmdstat_xrevrange"]["calls"] == 1
-
-
-def test_redis_is_lost_between_two_pages(undertaker: Undertaker, proxy: Proxy) -> None:
-    for _ in range(101):
-        undertaker.dead()
-    store = Store(lambda: parse_url(proxy.url), patience=0.05)
-    letters = Desk(store, undertaker.codec).letters("mail")
-    next(letters)
-    proxy.refuse()
-    proxy.cut()
-    with pytest.raises(StoreUnavailable):
-        list(letters)
-    store.close()
-
-
-@pytest.mark.parametrize("by_id", [True, False])
-def test_retry(desk: Desk, undertaker: Undertaker, *, by_id: bool) -> None:
-    ids = [undertaker.dead("shop.send", number) for number in range(3)]
-    changes = desk.retry(ids if by_id else desk.select())
-    assert (changes.done, changes.missing, changes.refused) == (3, (), ())
-    assert list(desk.letters()) == []
-    for number, job_id in enumerate(ids):
-        job = desk.job(job_id)
-        assert job is not None
-        assert (job.state, job.attempt, len(job.history)) == (JobState.READY, 0, 4)
-        assert job.call is not None
-        assert job.call.args == (number,)
-        assert job.result is None
-
-
-def test_a_job_that_dies_again_is_not_retried_again(desk: Desk, undertaker: Undertaker) -> None:
-    for _ in range(3):
-        undertaker.dead()
-    selection = desk.select()
-    late = undertaker.dead()
-    assert desk.retry(selection).done == 3
-    assert [one.id for one in desk.letters()] == [late]
-    undertaker.bury()
-    assert desk.purge(selection).done == 0
-
-
-def test_what_was_removed_meanwhile_is_no_matter(desk: Desk, undertaker: Undertaker) -> None:
-    ids = [undertaker.dead() for _ in range(2)]
-    selection = desk.select()
-    assert desk.purge([ids[0]]).done == 1
-    assert desk.purge(selection).done == 1
-    assert desk.purge(ids).missing == tuple(ids)
-
-
-def test_unreadable_letters_are_refused_and_the_rest_is_done(
-    desk: Desk, undertaker: Undertaker
-) -> None:
-    letter = dead("CallUnreadable", "it is garbage", readable=False)
-    for _ in range(MOST_NAMED + 5):
-        undertaker.dead(call=b"\xc1", letter=letter)
-    good = undertaker.dead()
-    changes = desk.retry(desk.select())
-    assert (changes.done, changes.refusals) == (1, MOST_NAMED + 5)
-    assert len(changes.refused) == MOST_NAMED
-    assert changes.refused[0].why == "it is garbage"
-    assert desk.job(good, "mail") is not None
-    assert desk.purge(desk.select()).done == MOST_NAMED + 5
 
 
 def test_a_job_is_found_where_it_lives(desk: Desk, undertaker: Undertaker) -> None:
@@ -270,7 +163,8 @@ def test_moments_that_no_datetime_can_have() -> None:
 def test_wrong_types_are_errors(desk: Desk, server: Server, undertaker: Undertaker) -> None:
     undertaker.enqueue()
     server.cli("SET", "jobq:{mail}:dead", "x")
-    for ask in (desk.queues, desk.select, lambda: list(desk.letters())):
+    letters = Letters(undertaker.store, undertaker.codec)
+    for ask in (desk.queues, letters.select, lambda: list(letters.rows())):
         with pytest.raises(StoreError, match="WRONGTYPE"):
             ask()
     server.cli("DEL", "jobq:{mail}:dead")
