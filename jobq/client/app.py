@@ -2,29 +2,26 @@
 
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from inspect import iscoroutinefunction
 from types import TracebackType
-from typing import TYPE_CHECKING, ParamSpec, Protocol, Self, TypeVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, ParamSpec, Self, TypeVar, Unpack, cast, overload
 from weakref import WeakSet
 
+from jobq.client.defining import JobDecorator, define
 from jobq.client.function import AsyncJobFunction, JobFunction
 from jobq.client.handle import JobHandle
+from jobq.client.hooked import Hooked
 from jobq.client.keyring import Keyring, Keys
-from jobq.client.late import ASKING, QUEUE, TIMING, load
+from jobq.client.late import ASKING, QUEUE, load
 from jobq.client.named import NamedCall
-from jobq.client.naming import job_name, plain_function
 from jobq.client.options import AppOptions, CallOptions, JobOptions
 from jobq.client.producer import Producer
 from jobq.client.schedules import Schedules
 from jobq.client.sending import Sending
-from jobq.client.shape import Shape, signature_of
-from jobq.core.annotations import rebuilder
 from jobq.core.checks import check_most, check_queue
 from jobq.core.codec import Codec
 from jobq.core.duration import Duration
 from jobq.core.ids import check_job_id
 from jobq.core.lease import DEFAULT_LEASE, check_lease
-from jobq.core.marks import HEADER, marks_of
 from jobq.core.options import (
     APP_OPTIONS,
     DECLARATION_OPTIONS,
@@ -34,16 +31,14 @@ from jobq.core.options import (
     Options,
     durability,
     parse_options,
-    resolve,
 )
 from jobq.core.placing import DEFAULT_MAX_DELAY, check_max_delay
-from jobq.core.registry import Definition, Registry
+from jobq.core.registry import Registry
 from jobq.core.signing import Signer
 from jobq.store.sync import Store
 
 if TYPE_CHECKING:
     from jobq.client.queue import Queue
-    from jobq.core.timetable import Rule
     from jobq.store.aio import AsyncStore
 
 P = ParamSpec("P")
@@ -55,19 +50,7 @@ Plain = TypeVar("Plain")
 unnamed: "WeakSet[JobQ]" = WeakSet()
 
 
-class JobDecorator(Protocol):
-    """What ``@job(...)`` with options is: makes a job function of a function."""
-
-    @overload
-    def __call__(
-        self, function: Callable[P, Coroutine[object, object, R]], /
-    ) -> AsyncJobFunction[P, R]: ...
-
-    @overload
-    def __call__(self, function: Callable[P, R], /) -> JobFunction[P, R]: ...
-
-
-class JobQ:
+class JobQ(Hooked):
     """An app: it holds job functions, and knows the Redis where their calls wait.
 
     Making one opens nothing: Redis is looked for at the first call.
@@ -119,17 +102,19 @@ class JobQ:
         self.lease: float = check_lease(lease, "JobQ(lease=...)")
         self._defaults = parse_options(defaults, where="JobQ()", accepts=APP_OPTIONS)
         keyring = Keyring(signing_keys, accept_unsigned)
-        self._producer = Producer(
+        producer = Producer(
             url,
             keyring=keyring,
             most=check_most(max_queue_size),
             max_delay=check_max_delay(max_delay),
         )
-        self.registry: Registry = self._producer.registry
-        self.codec: Codec = self._producer.codec
-        self.max_delay: float = self._producer.max_delay
+        super().__init__(producer)
+        self._producer = producer
+        self.registry: Registry = producer.registry
+        self.codec: Codec = producer.codec
+        self.max_delay: float = producer.max_delay
         self._sendings: dict[str, Sending] = {}
-        self.schedules: Schedules = Schedules(self._producer)
+        self.schedules: Schedules = Schedules(producer)
         if url is None:
             unnamed.add(self)
 
@@ -331,42 +316,8 @@ class JobQ:
         await self.aclose()
 
     def _define(self, options: Options, timing: Mapping[str, object], decorated: object) -> object:
-        function = plain_function(decorated)
         merged = options.over(self._defaults)
-        name = job_name(function) if merged.name is UNSET else merged.name
-        signature = signature_of(function)
-        is_async = iscoroutinefunction(function)
-        marks = [] if merged.sensitive is UNSET else marks_of(merged.sensitive, signature)
-        queue = DEFAULT_QUEUE if merged.queue is UNSET else merged.queue
-        placing = self._producer.place(merged.placing, "@job")
-        shape = Shape(name, getattr(function, "__qualname__", ""), signature)
-        rule: Rule | None = None
-        if timing:
-            rule = load(TIMING).declared_rule(name, queue, placing, shape, timing)
-        definition = Definition(
-            name=name,
-            function=function,
-            queue=queue,
-            policy=resolve(merged),
-            is_async=is_async,
-            rebuild=rebuilder(function),
-            signature=signature,
-            sensitive=tuple(marks),
-            rule=rule,
-        )
-        self.registry.add(definition)
-        sending = Sending(
-            self._producer,
-            name,
-            queue,
-            shape,
-            {HEADER: marks} if marks else None,
-            placing,
-            durability(merged),
-        )
-        self._sendings[name] = sending
-        kind = AsyncJobFunction if is_async else JobFunction
-        return cast("object", kind(definition, sending))
+        return define(self._producer, self._sendings, merged, timing, decorated)
 
     def _handle(self, job_id: str, queue: str) -> JobHandle[object]:
         return JobHandle(self._producer, check_queue(queue), job_id)
