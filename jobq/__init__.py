@@ -11,7 +11,7 @@ All in a few lines::
     handle.result(timeout=5)
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobq import errors
 
@@ -23,6 +23,7 @@ from jobq.client.function import AsyncJobFunction, JobFunction
 
 # Jobs, from outside and from inside
 from jobq.client.handle import JobHandle
+from jobq.client.late import JOB_LOG, load
 
 # Options
 from jobq.core.backoff import Exponential
@@ -31,6 +32,9 @@ from jobq.core.job import JobState
 
 # What a job raises to steer itself
 from jobq.errors import Dead, JobExpired, Retry, Snooze
+
+if TYPE_CHECKING:
+    from jobq.observe.joblog import JobLogHandler
 
 # The default app's
 job: Final = default_app.job
@@ -46,6 +50,7 @@ __all__ = [
     "JobExpired",
     "JobFunction",
     "JobHandle",
+    "JobLogHandler",
     "JobQ",
     "JobState",
     "Retry",
@@ -58,3 +63,10 @@ __all__ = [
     "register_type",
     "send",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what only some need, when it is asked for."""
+    if name == "JobLogHandler":
+        return load(JOB_LOG).JobLogHandler
+    raise AttributeError(f"module 'jobq' has no attribute {name!r}")

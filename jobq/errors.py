@@ -27,6 +27,8 @@ Our exception hierarchy::
     │   │   └── JobExpired     it waited too long, and was not started
     │   └── JobCancelled       it was cancelled
     ├── ScheduleNotFound       no schedule of that name
+    ├── ReportTooLarge         a chunk or a checkpoint has too many bytes (a ValueError too)
+    ├── AttemptLost            this attempt reports of a job that others have by now
     └── CallUnreadable         bytes in a stream that are not a call
         ├── CallTooNew         a call in a newer format than this release knows
         └── CallUntrusted      a call that is not signed as the worker wants it
@@ -282,6 +284,14 @@ class ScheduleNotFound(JobqError):
     def __init__(self, name: str) -> None:
         super().__init__(f"no schedule {name!r}; app.schedules.list() has those there are")
         self.name = name
+
+
+class ReportTooLarge(JobqError, ValueError):
+    """A chunk or a checkpoint has more bytes than it may have."""
+
+
+class AttemptLost(JobqError):
+    """The job was started elsewhere, or has been ended: what this attempt reports is refused."""
 
 
 class CallUnreadable(JobqError, ValueError):

@@ -8,7 +8,8 @@ from typing import Any
 
 from jobq.cli.demo_jobs import KINDS, Kind, calls, define
 from jobq.client.app import JobQ
-from jobq.client.desk import Desk
+from jobq.client.filters import Filter
+from jobq.client.letters import Letters
 from jobq.client.rows import LetterRow
 from jobq.core import result
 from jobq.core.job import JobState
@@ -121,8 +122,9 @@ class Stage:
 
     def letters(self) -> list[LetterRow]:
         """Read the dead letters, the newest first."""
-        desk = Desk(self._app.store, self._app.codec)
-        return list(chain.from_iterable(desk.letters(queue, 100) for queue in self.queues))
+        letters = Letters(self._app.store, self._app.codec)
+        wanted = [Filter(queue=queue) for queue in self.queues]
+        return list(chain.from_iterable(letters.rows(one, 100) for one in wanted))
 
     def ends(self, letters: Sequence[LetterRow]) -> list[End]:
         """Tell how each job ended, from its result or its dead letter, in one round trip."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol, TextIO
 
 from jobq.cli.demo_stage import Progress
-from jobq.cli.output import clean, columns, cut
+from jobq.cli.output import clean, columns, cut, refused
 
 #: Columns and lines of the smallest terminal with a screen; in smaller ones there are lines.
 SMALLEST: Final = os.terminal_size((60, 18))
@@ -87,7 +87,7 @@ class View(Protocol):
 def view_of(stream: TextIO) -> View:
     """Return the view that suits a stream."""
     plain = not stream.isatty() or os.environ.get("TERM", "dumb") in {"", "dumb"}
-    plain = plain or bool(os.environ.get("NO_COLOR"))
+    plain = plain or refused()
     plain = plain or os.environ.get("CI", "").lower() not in {"", "0", "false"}
     size = _size(stream)
     small = size.columns < SMALLEST.columns or size.lines < SMALLEST.lines

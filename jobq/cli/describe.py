@@ -5,8 +5,10 @@ from datetime import datetime
 from jobq.cli.output import ago, clean, facts, paint, say, utc
 from jobq.cli.pausing import pause_text
 from jobq.cli.shapes import raw, represent
+from jobq.cli.tracebacks import show_traceback
 from jobq.client.rows import CallRow, JobRow, LetterRow, PastAttempt
 from jobq.core.outcome import Failure
+from jobq.core.reports import Progress
 
 #: Characters of one argument and of all arguments on the page of a job.
 _MOST_OF_ONE = 200
@@ -31,7 +33,15 @@ def failure_text(failure: Failure) -> str:
     return ": ".join(part for part in (failure.error, failure.message) if part)
 
 
-def show_letter(letter: LetterRow, now: datetime) -> None:
+def progress_text(found: Progress | None) -> str:
+    """Return how far a job is, in words: ``40 %  resizing``; empty: it has not said."""
+    if found is None:
+        return ""
+    percent = f"{100 * found.fraction:.0f} %"
+    return f"{percent}  {found.note}" if found.note else percent
+
+
+def show_letter(letter: LetterRow, now: datetime, progress: Progress | None = None) -> None:
     """Write the page of a dead letter."""
     _headline(failure_text(letter.failure) or letter.reason)
     facts(
@@ -40,25 +50,28 @@ def show_letter(letter: LetterRow, now: datetime) -> None:
             ("id", letter.id),
             ("queue", letter.queue),
             ("why", letter.reason),
+            ("group", letter.group),
             ("signed", _signed(letter.call)),
+            *_headers(letter.call),
             ("attempts", str(letter.attempts)),
+            ("progress", progress_text(progress)),
             ("enqueued", _when(letter.enqueued_at, now)),
             ("failed", _when(letter.failed_at, now)),
             *_unread(letter.call),
         ]
     )
     _past(letter.history)
-    _traceback(letter.failure.traceback)
+    _tracebacks(letter.history, letter.failure.traceback)
     say()
     if letter.readable:
         say(f"Run it again:    jobq dlq retry {clean(letter.id)}")
     say(f"Remove it:       jobq dlq purge {clean(letter.id)}")
 
 
-def show_job(job: JobRow, now: datetime) -> None:
+def show_job(job: JobRow, now: datetime, progress: Progress | None = None) -> None:
     """Write the page of a job."""
     if job.letter is not None:
-        show_letter(job.letter, now)
+        show_letter(job.letter, now, progress)
         return
     call, result = job.call, job.result
     rows = [
@@ -68,10 +81,12 @@ def show_job(job: JobRow, now: datetime) -> None:
         ("queue", job.queue),
         ("attempt", str(job.attempt) if job.attempt else ""),
         ("worker", job.worker or ""),
+        ("progress", progress_text(progress)),
         ("enqueued", _when(job.enqueued_at, now)),
         ("due", _when(job.due_at, now)),
         ("paused", pause_text(job.pause) if job.pause else ""),
         ("signed", _signed(call) if call else ""),
+        *(_headers(call) if call else ()),
         *(_unread(call) if call else ()),
     ]
     if result is not None:
@@ -99,6 +114,11 @@ def _signed(call: CallRow) -> str:
     return f"signed by {call.signed_by} (not checked here)" if call.signed_by else ""
 
 
+def _headers(call: CallRow) -> list[tuple[str, str]]:
+    texts = (f"{name}={_short(value)}" for name, value in call.headers.items())
+    return [("header" if at == 0 else "", text) for at, text in enumerate(texts)]
+
+
 def _unread(call: CallRow) -> list[tuple[str, str]]:
     if not call.problem:
         return []
@@ -116,13 +136,25 @@ def _past(history: tuple[PastAttempt, ...]) -> None:
         say(clean(f"  {utc(one.at)}  attempt {one.attempt} {one.kind}  {what}").rstrip())
 
 
-def _traceback(text: str) -> None:
+def _tracebacks(history: tuple[PastAttempt, ...], last: str) -> None:
+    """Write the traceback of each attempt, once where several have the same."""
+    attempts: dict[str, list[str]] = {}
+    for one in history:
+        if one.traceback:
+            attempts.setdefault(one.traceback, []).append(str(one.attempt))
+    attempts.setdefault(last, [])
+    for text, numbers in attempts.items():
+        many = "attempts" if len(numbers) > 1 else "attempt"
+        of = f" of {many} {', '.join(numbers)}" if numbers and len(attempts) > 1 else ""
+        _traceback(text, f"traceback{of}")
+
+
+def _traceback(text: str, head: str = "traceback") -> None:
     if not text:
         return
     say()
-    say(paint("traceback", "bold"))
-    for line in clean(text, lines=True).splitlines():
-        say(f"  {line}")
+    say(paint(head, "bold"))
+    show_traceback(clean(text, lines=True))
 
 
 def _short(value: object) -> str:

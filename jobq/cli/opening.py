@@ -7,6 +7,7 @@ import click
 from jobq.cli.discovery import find_app
 from jobq.client.app import JobQ
 from jobq.client.desk import Desk
+from jobq.client.letters import Letters
 from jobq.errors import ConfigError
 
 #: Seconds that a command goes on trying to reach Redis: long enough for a restart of a second to
@@ -34,7 +35,13 @@ def open_app(url: str | None, app: str | None) -> JobQ:
 def open_desk(url: str | None, app: str | None) -> Desk:
     """Return the desk of the Redis that `open_app` reaches."""
     found = open_app(url, app)
-    return Desk(found.store, found.codec, signer=found.signer)
+    return Desk(found.store, found.codec)
+
+
+def open_letters(url: str | None, app: str | None) -> Letters:
+    """Return the dead letters of the Redis that `open_app` reaches."""
+    found = open_app(url, app)
+    return Letters(found.store, found.codec, found.signer, found.registry)
 
 
 def _bare(url: str | None) -> JobQ:

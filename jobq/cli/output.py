@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import Final
@@ -18,7 +19,12 @@ GAP: Final = 2
 #: The narrowest a column is cut to, in characters.
 NARROW: Final = 8
 
-_STYLES: Final = {"bold": "1", "red": "31", "dim": "2"}
+#: What ``--color`` takes.
+WHEN: Final = ("auto", "always", "never")
+#: What it said; ``auto`` where it was not given.
+wanted: Final[ContextVar[str]] = ContextVar("jobq_color", default="auto")
+
+_STYLES: Final = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 #: Escape sequences: CSI, then strings (OSC, DCS, SOS, PM, APC) up to their end, then two-byte ones;
 #: ECMA-48, with the one-byte forms of C1.
 _ESCAPES: Final = re.compile(
@@ -48,18 +54,30 @@ def clean(text: str, *, lines: bool = False) -> str:
     )
 
 
+def refused() -> bool:
+    """Tell whether colours are not wanted, whatever this is written to.
+
+    ``--color`` says so, else NO_COLOR if it is not empty.
+    """
+    said = wanted.get()
+    return said == "never" or (said == "auto" and bool(os.environ.get("NO_COLOR")))
+
+
 def coloured(*, err: bool = False) -> bool:
-    """Tell whether to colour: not with NO_COLOR, always with FORCE_COLOR, else on a terminal."""
-    if os.environ.get("NO_COLOR"):
+    """Tell whether to colour: if ``--color`` or FORCE_COLOR say so, else on a terminal.
+
+    See `refused` for what is against it; FORCE_COLOR says nothing when it is empty or 0.
+    """
+    if refused():
         return False
-    if os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
+    if wanted.get() == "always" or os.environ.get("FORCE_COLOR", "0") not in {"", "0"}:
         return True
     stream = sys.stderr if err else sys.stdout
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def paint(text: str, style: str, *, err: bool = False) -> str:
-    """Return text in bold, red or dim, where colours are wanted."""
+    """Return text in a style of `_STYLES`, where colours are wanted."""
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(err=err) else text
 
 

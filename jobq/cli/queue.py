@@ -22,8 +22,9 @@ from jobq.cli.output import clean, say
 from jobq.cli.pausing import pause_text
 from jobq.client.app import JobQ
 from jobq.client.queue import Queue
-from jobq.client.rows import Pause, worker_row
+from jobq.client.rows import Pause
 from jobq.client.sweep import STATES, Choice, Sweep
+from jobq.client.worker_rows import worker_row
 from jobq.core.duration import show
 from jobq.store.ops import inspect
 from jobq.store.ops.inspect import Counted

@@ -1,5 +1,8 @@
 """`jobq queues`: what is in the queues."""
 
+import math
+from typing import Final
+
 import click
 
 from jobq.cli import shapes
@@ -9,14 +12,20 @@ from jobq.cli.output import clean, paint, say, table
 from jobq.cli.pausing import pause_text
 from jobq.core.duration import show
 
-_NUMBERS = ("READY", "DELAYED", "RUNNING", "RETRYING", "DEAD", "OLDEST", "SUCCEEDED")
+_NUMBERS = ("READY", "DELAYED", "RUNNING", "RETRYING", "DEAD", "OLDEST", "BACKLOG", "SUCCEEDED")
+
+#: Seconds of a backlog beyond which it has no end: nothing is done about it, or next to nothing.
+_LONG: Final = 365 * 86_400
 
 
 @click.command()
 @json_option
 @redis_options
 def queues(as_json: bool, url: str | None, app: str | None) -> None:
-    """Show every queue with its jobs by state, and how long the oldest one waits."""
+    """Show every queue with its jobs by state, and how long the oldest one waits.
+
+    BACKLOG is how long what is ready will take, at the rate of the last minutes.
+    """
     desk = open_desk(url, app)
     rows = desk.queues()
     if as_json:
@@ -36,6 +45,7 @@ def queues(as_json: bool, url: str | None, app: str | None) -> None:
                 f"{one.retrying:,}",
                 f"{one.dead:,}",
                 "" if one.oldest is None else show(round(one.oldest)),
+                _backlog(one.rates.backlog),
                 f"{one.totals.get('succeeded', 0):,}",
             )
             for one in rows
@@ -54,3 +64,10 @@ def queues(as_json: bool, url: str | None, app: str | None) -> None:
                 "jobq workers --json",
                 err=True,
             )
+
+
+def _backlog(seconds: float | None) -> str:
+    """Write a backlog: nothing for none, and for a paused queue."""
+    if not seconds:
+        return ""
+    return "endless" if seconds > _LONG else show(math.ceil(seconds))

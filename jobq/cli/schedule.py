@@ -199,7 +199,7 @@ schedule.add_command(check_command)
 
 
 def _desk(found: JobQ) -> Desk:
-    return Desk(found.store, found.codec, signer=found.signer)
+    return Desk(found.store, found.codec)
 
 
 def _readers(found: JobQ) -> Readers:

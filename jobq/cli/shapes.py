@@ -32,8 +32,8 @@ from jobq.client.rows import (
     PastAttempt,
     Pause,
     QueueRow,
-    WorkerRow,
 )
+from jobq.client.worker_rows import WorkerRow
 
 Object = dict[str, object]
 
@@ -99,6 +99,7 @@ def letter(row: LetterRow) -> Object:
         "traceback": row.failure.traceback,
         "history": [_attempt(one) for one in row.history],
         "readable": row.readable,
+        "group": row.group or None,
     }
 
 
@@ -139,10 +140,18 @@ def queue(row: QueueRow) -> Object:
         "unknown": row.unknown,
         "dead": row.dead,
         "oldest_seconds": row.oldest,
+        "backlog_seconds": _backlog(row.rates.backlog),
+        "enqueued_per_second": row.rates.enqueued,
+        "processed_per_second": row.rates.processed,
         "totals": dict(row.totals),
         "put_back": row.put_back,
         "paused": [pause(one) for one in row.pauses],
     }
+
+
+def _backlog(seconds: float | None) -> float | None:
+    """Return a backlog: null if nothing is being done about it."""
+    return None if seconds is None or math.isinf(seconds) else seconds
 
 
 def pause(row: Pause) -> Object:
@@ -185,6 +194,7 @@ def _call(row: CallRow) -> Object:
         "problem": row.problem or None,
         "raw": raw(row.raw) if row.problem else None,
         "signed_by": row.signed_by or None,
+        "headers": dict(row.headers),
     }
 
 

@@ -12,7 +12,7 @@ from jobq.runtime.fairness import MOST_WEIGHT
 _WHOLE: Final = re.compile(r"[0-9]{1,4}")
 
 
-class WeightedQueue(click.ParamType[tuple[str, int | None]]):
+class WeightedQueue(click.ParamType):  # type: ignore[type-arg]  # no generic before click 8.4
     """A queue, or ``QUEUE=WEIGHT``."""
 
     name = "queue"

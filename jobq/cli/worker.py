@@ -6,6 +6,7 @@ import click
 
 from jobq.cli.discovery import find
 from jobq.cli.exits import report
+from jobq.cli.exporting import Exporting, address, exporting
 from jobq.cli.finishing import finishing
 from jobq.cli.options import app_option, byte_size, duration
 from jobq.cli.weights import WeightedQueue, queues_and_weights, told
@@ -14,6 +15,7 @@ from jobq.core.lease import check_lease
 from jobq.core.ports import Application
 from jobq.errors import OptionError
 from jobq.observe.logs import configure
+from jobq.runtime.arguments import log_jobs
 from jobq.runtime.hello import Hello
 from jobq.runtime.settings import DEFAULT_GRACE, WorkerSettings, default_name
 from jobq.runtime.supervisor import Supervisor
@@ -99,11 +101,20 @@ def _name(_ctx: click.Context, _param: click.Parameter, value: str | None) -> st
     metavar="SIZE",
     help="Replace one that has more memory than this, such as 512MB. [default: never]",
 )
+@click.option(
+    "--metrics",
+    callback=address,
+    metavar="HOST:PORT",
+    help="Serve metrics for Prometheus there, such as 127.0.0.1:9464.",
+)
 @click.option("--name", callback=_name, help="The name of this worker. [default: host:pid]")
 @click.option(
     "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True
 )
-@click.option("-v", "--verbose", is_flag=True, help="Log every start and settings too.")
+@click.option(
+    "--log-args", is_flag=True, help="Log each start with the arguments; sensitive ones redacted."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log debug messages too.")
 def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     app: str | None,
     queues: tuple[tuple[str, int | None], ...],
@@ -115,15 +126,17 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
     grace: float,
     max_jobs: int | None,
     max_rss: int | None,
+    metrics: str | None,
     name: str,
     log_format: str,
+    log_args: bool,
     verbose: bool,
 ) -> int:
     """Run the jobs of an app.
 
     The app is found by --app, JOBQ_APP, [tool.jobq] app in pyproject.toml, or a jobs.py here.
     """
-    configure("json" if log_format == "json" else "text", verbose=verbose)
+    settle_logs = configure("json" if log_format == "json" else "text", verbose=verbose)
     names, weights = queues_and_weights(queues)
     settings = WorkerSettings(
         queues=names,
@@ -139,20 +152,28 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
         name=name,
     )
 
+    aside = exporting(metrics)
+
     def load_app() -> tuple[Application, str]:
         found = find(app)
+        settle_logs()
+        if log_args or verbose:
+            log_jobs(found.app, arguments=log_args, returns=verbose)
         return found.app, found.name
 
     return Supervisor(
         settings,
         load_app,
-        on_ready=lambda hello: _banner(hello, settings, quiet=log_format == "json"),
+        on_ready=lambda hello: _banner(hello, settings, aside, quiet=log_format == "json"),
         on_error=lambda error: report(error, debug=verbose),
         on_stopping=finishing(log_format),
+        aside=aside,
     ).run()
 
 
-def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
+def _banner(
+    hello: Hello, settings: WorkerSettings, aside: Exporting | None, *, quiet: bool
+) -> None:
     if quiet:
         return
     jobs = f"{len(hello.jobs)} job function" + ("" if len(hello.jobs) == 1 else "s")
@@ -167,6 +188,7 @@ def _banner(hello: Hello, settings: WorkerSettings, *, quiet: bool) -> None:
         ("queues", told(hello.queues, settings.weights)),
         ("runs", f"{processes}, in each {sync} and {settings.concurrency} async at once"),
         ("lease", show(lease_of(settings, hello))),
+        *([("metrics", aside.url)] if aside is not None else []),
         ("stop", "Ctrl-C once: finish what runs; twice: give it back and stop now"),
     )
     lines = [f"jobq worker {settings.name}", *(f"  {name:7} {text}" for name, text in rows)]

@@ -13,7 +13,7 @@ from jobq.cli.options import confirm, json_option, redis_options, redis_text, ye
 from jobq.cli.output import ago, clean, say, table
 from jobq.cli.weights import told
 from jobq.client.desk import Desk
-from jobq.client.rows import WorkerRow
+from jobq.client.worker_rows import WorkerRow
 from jobq.store.ops.control import DRAIN, STOP, STOP_NOW
 
 #: A worker says several times in this time that it lives; see `jobq.runtime`.

@@ -42,6 +42,13 @@ class AsyncSide:
         """Run ops that are on their way at once, in this order; an answer may be an exception."""
         return await asyncio.gather(*map(self.store.submit, ops), return_exceptions=True)
 
+    async def happens(self, event: asyncio.Event, seconds: float) -> bool:
+        """Wait until an event is set, for so many seconds; tell whether it is."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        return event.is_set()
+
     async def wait(
         self, queue: str, job_id: str, waiting: Waiting, clock: Clock = SystemClock()
     ) -> object:
@@ -57,9 +64,6 @@ class AsyncSide:
                     ended = waiting.of_look(seen.state, seen.result, seen.letter, clock.monotonic())
                 if ended is not None:
                     return ended.value
-                pause = waiting.pause(clock.monotonic())
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await event.wait()
+                await self.happens(event, waiting.pause(clock.monotonic()))
         finally:
             store.unwatch(keys.result(queue, job_id), event)

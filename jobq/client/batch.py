@@ -1,8 +1,9 @@
 """The calls of one `map()`: taken apart, checked, and counted as they are sent."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import cast
 
+from jobq.core.ids import make_job_id
 from jobq.errors import ArgumentError
 
 #: The arguments of one call of a `map()`: by position, or by name.
@@ -19,14 +20,16 @@ class Batch:
         checked: the arguments of each call, and its bytes where they had to be made to be sure.
         ids: of the jobs that they became, or that they are to become.
         sent: how many chunks are in Redis.
+        make_id: gives the id of the next call.
     """
 
-    __slots__ = ("_sizes", "checked", "ids", "sent")
+    __slots__ = ("_sizes", "checked", "ids", "make_id", "sent")
 
     def __init__(self) -> None:
         self.checked: list[tuple[tuple[object, ...], Mapping[str, object], bytes | None]] = []
         self.ids: list[str] = []
         self.sent: int = 0
+        self.make_id: Callable[[], str] = make_job_id
         self._sizes: list[int] = []
 
     def add(self, chunk: list[Ready]) -> list[Ready]:

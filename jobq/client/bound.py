@@ -29,7 +29,7 @@ class BoundCall(Generic[R]):
     args: tuple[object, ...]
     kwargs: Mapping[str, object]
     encoded: bytes
-    build: Callable[[object], object] | None
+    build: Callable[[object], R] | None
 
     @property
     def name(self) -> str:
@@ -49,15 +49,11 @@ class BoundCall(Generic[R]):
 
     def delay(self) -> JobHandle[R]:
         """Enqueue the call; every time a new job. See `JobFunction.delay`."""
-        sending = self.sending
-        job_id = sending.enqueue(self.args, dict(self.kwargs))
-        return JobHandle(sending.producer, sending.queue, job_id, self.build)
+        return self.sending.enqueue(self.args, dict(self.kwargs), self.build)
 
     async def adelay(self) -> JobHandle[R]:
         """See `delay`."""
-        sending = self.sending
-        job_id = await sending.aenqueue(self.args, dict(self.kwargs))
-        return JobHandle(sending.producer, sending.queue, job_id, self.build)
+        return await self.sending.aenqueue(self.args, dict(self.kwargs), self.build)
 
     def __repr__(self) -> str:
         return f"<BoundCall {self.name} in {self.queue}>"

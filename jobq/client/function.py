@@ -22,7 +22,7 @@ class JobCall(Generic[P, R]):
     options. R is what the function returns, for ``async def`` what it returns when awaited.
     """
 
-    def __init__(self, sending: Sending, build: Callable[[object], object] | None) -> None:
+    def __init__(self, sending: Sending, build: Callable[[object], R] | None) -> None:
         self._sending = sending
         self._build = build
 
@@ -44,20 +44,21 @@ class JobCall(Generic[P, R]):
             NotConfirmed: the job is in Redis, but not where ``wait_replicas`` or ``fsync`` want it.
             StoreError: Redis refused, or cannot be reached.
         """
-        sending = self._sending
-        job_id = sending.enqueue(args, kwargs)
-        return JobHandle(sending.producer, sending.queue, job_id, self._build)
+        return self._sending.enqueue(args, kwargs, self._build)
 
     async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> JobHandle[R]:
         """See `delay`."""
         sending = self._sending
-        job_id, op = sending.prepare(args, kwargs)
-        answer = await sending.producer.arun(sending.queue, op)
+        producer = sending.producer
+        if producer.special or sending.placing is not None:
+            return await sending.aenqueue(args, kwargs, self._build)
+        job_id, op = sending.plain(args, kwargs)
+        answer = await producer.arun(sending.queue, op)
         if answer != 1:
             job_id = await sending.alanded(job_id, answer)
         if sending.durability is not None:
             await sending.aconfirm((job_id,))
-        return JobHandle(sending.producer, sending.queue, job_id, self._build)
+        return JobHandle(producer, sending.queue, job_id, self._build)
 
     def map(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:
         """Enqueue many calls, 1,000 a round trip; each round trip is added whole or not at all.
@@ -81,11 +82,11 @@ class JobCall(Generic[P, R]):
             StoreError: Redis refused, or cannot be reached; a note says how many jobs were
                 enqueued before that.
         """
-        return self._handles(self._sending.enqueue_each(calls))
+        return self._sending.map(calls, self._build)
 
     async def amap(self, calls: Iterable[Arguments]) -> list[JobHandle[R]]:
         """See `map`."""
-        return self._handles(await self._sending.aenqueue_each(calls))
+        return await self._sending.amap(calls, self._build)
 
     def s(self, *args: P.args, **kwargs: P.kwargs) -> BoundCall[R]:
         """Return the call as a value, checked and encoded: for `Schedules.add`, or for later.
@@ -115,10 +116,6 @@ class JobCall(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._sending.name} in {self._sending.queue}>"
 
-    def _handles(self, job_ids: list[str]) -> list[JobHandle[R]]:
-        producer, queue, build = self._sending.producer, self._sending.queue, self._build
-        return [JobHandle(producer, queue, job_id, build) for job_id in job_ids]
-
 
 class JobFunction(JobCall[P, R]):
     """A function whose calls can become jobs; calling it is a plain call.
@@ -132,7 +129,9 @@ class JobFunction(JobCall[P, R]):
 
     def __init__(self, definition: Definition, sending: Sending) -> None:
         function = definition.function
-        super().__init__(sending, Returns(function, definition.signature))
+        super().__init__(
+            sending, cast("Callable[[object], R]", Returns(function, definition.signature))
+        )
         # Not its own attributes: they could hide our methods.
         update_wrapper(self, function, updated=())
         self.name: Final = definition.name

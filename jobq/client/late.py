@@ -11,13 +11,19 @@ from types import ModuleType
 from typing import Final
 
 #: The modules that come late, by what they are for.
+AROUND: Final = "jobq.client.around"
 ASYNC_SIDE: Final = "jobq.client.aio"
 ASKING: Final = "jobq.client.asking"
 DURABLE: Final = "jobq.client.durable"
+FOLLOWING: Final = "jobq.client.following"
+JOB_LOG: Final = "jobq.observe.joblog"
+HOOKS: Final = "jobq.core.hooks"
 EMBEDDED: Final = "jobq.embedded"
 QUEUE: Final = "jobq.client.queue"
 PLANNING: Final = "jobq.client.planning"
+SNAPSHOT: Final = "jobq.client.snapshot"
 TIMING: Final = "jobq.client.timing"
+WEBHOOK: Final = "jobq.core.webhook"
 
 
 def load(name: str) -> ModuleType:

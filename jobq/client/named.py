@@ -32,14 +32,12 @@ class NamedCall:
     def send(self, name: str, /, *args: object, **kwargs: object) -> JobHandle[object]:
         """Enqueue a call by the job function's name. See `JobQ.send`."""
         sending = self._sending(name)
-        job_id = sending.enqueue(args, kwargs)
-        return JobHandle(sending.producer, sending.queue, job_id)
+        return sending.enqueue(args, kwargs)
 
     async def asend(self, name: str, /, *args: object, **kwargs: object) -> JobHandle[object]:
         """See `send`."""
         sending = self._sending(name)
-        job_id = await sending.aenqueue(args, kwargs)
-        return JobHandle(sending.producer, sending.queue, job_id)
+        return await sending.aenqueue(args, kwargs)
 
     def s(self, name: str, /, *args: object, **kwargs: object) -> BoundCall[object]:
         """Return a call by the job function's name as a value. See `JobCall.s`."""

@@ -1,6 +1,6 @@
 """The options that users give, as types: for an app, for a job function, for single calls."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal, TypedDict
 
@@ -62,6 +62,8 @@ class CallOptions(SameOptions, total=False):
         priority: ``"high"``, ``"normal"`` or ``"low"``: which jobs of the queue go first.
         wait_replicas: wait until so many replicas have the call.
         fsync: wait until it is on disk (Redis 7.2 and newer).
+        headers: texts that travel with the call beside its arguments, by name; the job reads them
+            as ``current_job().headers``. At most 64, and 8 KiB.
         delay: how long the jobs wait before they may start; None: they do not.
         at: when they may start instead: an aware datetime; None: now.
         job_id: the id of the one job.
@@ -79,6 +81,7 @@ class CallOptions(SameOptions, total=False):
     priority: Priority
     wait_replicas: int
     fsync: bool
+    headers: Mapping[str, str]
     delay: Duration | None
     at: datetime | None
     job_id: str

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from jobq.client.keyring import Keyring
-from jobq.client.late import ASYNC_SIDE, load
+from jobq.client.late import AROUND, ASYNC_SIDE, load
 from jobq.client.where import Where
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.codec import Codec
@@ -18,6 +18,8 @@ from jobq.store.wire import Op
 
 if TYPE_CHECKING:
     from jobq.client.aio import AsyncSide
+    from jobq.client.around import Around
+    from jobq.core.hooks import AroundEnqueue
 
 T = TypeVar("T")
 
@@ -34,7 +36,9 @@ class Producer:
     Attributes:
         most: the same.
         max_delay: the same.
-        special: calls are signed or queues have a limit; or that is not known yet.
+        special: calls are signed, queues have a limit, or there is middleware; or that is not
+            known yet.
+        around: the middleware around calls; None: there is none.
         where: where Redis is.
         codec: encodes calls and decodes results.
         registry: the job functions.
@@ -57,6 +61,7 @@ class Producer:
         self._keyring = keyring or Keyring(None, None)
         self._signer: Signer | None = None
         self._asked = False
+        self.around: Around | None = None
         self.where: Where = Where(url)
         self.codec: Codec = Codec()
         self.registry: Registry = Registry()
@@ -79,6 +84,11 @@ class Producer:
         if self._aio is None:
             self._aio = cast("AsyncSide", load(ASYNC_SIDE).AsyncSide(self._locate))
         return self._aio
+
+    def goes_through(self, middleware: "Sequence[AroundEnqueue]") -> None:
+        """Let no call go past middleware any more; the first one is the outermost."""
+        self.around = cast("Around", load(AROUND).Around(middleware))
+        self.special = True
 
     def place(
         self, given: Mapping[str, object], where: str, lower: Placing | None = None

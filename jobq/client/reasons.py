@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Final
 
 from jobq.client.finding import find_job
-from jobq.client.rows import history_of, letter_of, moment, worker_row
+from jobq.client.rows import history_of, letter_of, moment
+from jobq.client.worker_rows import worker_row
 from jobq.core.checks import check_expires
 from jobq.core.codec import Codec
 from jobq.core.head import Head, read_head

@@ -1,12 +1,11 @@
 """What the desk shows: queues, jobs, dead letters and workers as plain values."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
-import msgpack
-
+from jobq.core.carried import carried
 from jobq.core.codec import Codec
 from jobq.core.history import History
 from jobq.core.job import JobState
@@ -14,14 +13,17 @@ from jobq.core.letter import KEPT_OF_GARBAGE, Letter
 from jobq.core.marks import HEADER, Marked
 from jobq.core.outcome import Failure
 from jobq.core.pauses import PauseRecord
+from jobq.core.rates import IDLE, Rates
 from jobq.core.redact import Redactor, secrets_in, stub
 from jobq.core.result import StoredResult, decode
 from jobq.core.signing import inner, signed_by
 from jobq.errors import CallUnreadable, ResultUnreadable
-from jobq.store.ops.inspect import DeadEntry, Presence, Seen
+from jobq.store.ops.inspect import DeadEntry, Seen
 
 #: The last second that a datetime can have, in ms since 1970: whatever a stream says, it is shown.
 _LAST_MS: Final = 253_402_300_799_000
+#: Characters of a fingerprint that are shown: a stranger may have put anything there.
+_MAX_GROUP: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class CallRow:
         problem: why they cannot be read; empty: they can.
         raw: the first bytes of a call that cannot be read.
         signed_by: the id of the key that it says it is signed by; nothing here checks that.
+        headers: what travels beside the arguments, see `jobq.core.carried`.
     """
 
     name: str
@@ -43,6 +46,7 @@ class CallRow:
     problem: str = ""
     raw: bytes = b""
     signed_by: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class LetterRow:
         failed_at: when it was buried.
         history: the attempts that are still known, oldest first.
         readable: it can be retried.
+        group: the fingerprint of those that died of the same; empty: it has none.
     """
 
     id: str
@@ -84,6 +89,7 @@ class LetterRow:
     failed_at: datetime
     history: tuple[PastAttempt, ...]
     readable: bool
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +160,7 @@ class QueueRow:
         put_back: how often, in this time, a job was put back because its worker does not know it.
         delayed: waiting until their time has come.
         pauses: what of it is paused.
+        rates: how fast it goes, and how long what is ready will take.
     """
 
     name: str
@@ -167,60 +174,7 @@ class QueueRow:
     put_back: int = 0
     delayed: int = 0
     pauses: tuple[Pause, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """How much a worker runs at once: processes, and in each of them sync and async jobs.
-
-    Attributes:
-        weights: by queue, in which proportion its jobs get of that; empty: the first one first.
-        kinds: ``sync``, ``async`` or ``both``: which jobs its app has; empty: it does not tell.
-    """
-
-    processes: int
-    threads: int
-    concurrency: int
-    weights: Mapping[str, int] = field(default_factory=dict[str, int])
-    kinds: str = ""
-
-    @property
-    def jobs(self) -> int:
-        """How many jobs it can run at once."""
-        each = {"sync": self.threads, "async": self.concurrency}
-        return self.processes * each.get(self.kinds, self.threads + self.concurrency)
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """A worker: one `jobq worker`, with all of its processes.
-
-    Attributes:
-        name: its name.
-        host: the machine.
-        pid: of its supervisor there.
-        app: what it runs, and version is that of jobq there.
-        queues: those it takes jobs from, in their order.
-        jobs: the names of the job functions that it knows.
-        capacity: how many jobs it can run at once.
-        running: how many it runs.
-        state: running; draining (takes nothing new), drained (and nothing runs any more), stopping.
-        started_at: when it started; None: it does not tell.
-        seen_at: when it last said that it lives.
-    """
-
-    name: str
-    host: str
-    pid: int
-    app: str
-    version: str
-    queues: tuple[str, ...]
-    jobs: tuple[str, ...]
-    capacity: Capacity
-    running: int
-    state: str
-    started_at: datetime | None
-    seen_at: datetime
+    rates: Rates = IDLE
 
 
 def moment(ms: int) -> datetime:
@@ -252,10 +206,10 @@ def call_row(blob: bytes, codec: Codec) -> CallRow:
         name = codec.peek_name(call) or ""
         problem = Redactor(secrets_in(call)).text(str(error))
         return CallRow(name, None, None, problem, stub(call)[:KEPT_OF_GARBAGE], key_id)
+    shown_args: tuple[object, ...] = tuple(args)
     if HEADER in headers:
         shown_args, kwargs = Marked(headers[HEADER]).shown(args, kwargs)
-        return CallRow(name, shown_args, kwargs, signed_by=key_id)
-    return CallRow(name, tuple(args), kwargs, signed_by=key_id)
+    return CallRow(name, shown_args, kwargs, signed_by=key_id, headers=carried(headers))
 
 
 def letter_of(blob: bytes) -> Letter | None:
@@ -269,7 +223,6 @@ def letter_of(blob: bytes) -> Letter | None:
 def letter_row(queue: str, entry: DeadEntry, codec: Codec) -> LetterRow:
     """Read a dead letter."""
     call = call_row(entry.call, codec)
-    failed_at = moment(int(entry.entry.partition("-")[0]))
     said = letter_of(entry.letter)
     if said is None:
         said = Letter("", Failure("", "the dead letter cannot be read", ""), 0, 0, History())
@@ -282,9 +235,10 @@ def letter_row(queue: str, entry: DeadEntry, codec: Codec) -> LetterRow:
         said.failure,
         said.attempts,
         moment(said.enqueued_ms) if said.enqueued_ms else None,
-        failed_at,
+        moment(entry.failed_ms),
         past(said.history),
         said.readable,
+        entry.group[:_MAX_GROUP],
     )
 
 
@@ -293,9 +247,8 @@ def job_row(job_id: str, queue: str, seen: Seen, codec: Codec) -> JobRow | None:
     if seen.state is None:
         return None
     letter = None
-    if seen.state is JobState.DEAD and seen.entry:
-        entry = DeadEntry(seen.entry, job_id, seen.call or b"", seen.letter or b"")
-        letter = letter_row(queue, entry, codec)
+    if seen.dead is not None:
+        letter = letter_row(queue, seen.dead, codec)
     enqueued = None if seen.enqueued_ms is None else moment(seen.enqueued_ms)
     result = None if seen.result is None else _result(seen, codec)
     attempts = seen.attempt or (result.attempts if result else 0)
@@ -311,32 +264,6 @@ def job_row(job_id: str, queue: str, seen: Seen, codec: Codec) -> JobRow | None:
         history=letter.history if letter else past(history_of(seen.history)),
         result=result,
         letter=letter,
-    )
-
-
-def worker_row(presence: Presence) -> WorkerRow:
-    """Read the record of a worker; what a record lacks is empty."""
-    record = _record(presence.record)
-    started = _number(record, "started_ms")
-    return WorkerRow(
-        name=presence.name,
-        host=_word(record, "host"),
-        pid=_number(record, "pid"),
-        app=_word(record, "app"),
-        version=_word(record, "version"),
-        queues=_words(record, "queues"),
-        jobs=_words(record, "jobs"),
-        capacity=Capacity(
-            _number(record, "processes"),
-            _number(record, "threads"),
-            _number(record, "concurrency"),
-            _numbers(record, "weights"),
-            _word(record, "kinds"),
-        ),
-        running=_number(record, "running"),
-        state=_word(record, "state"),
-        started_at=moment(started) if started else None,
-        seen_at=moment(presence.seen_ms),
     )
 
 
@@ -361,36 +288,3 @@ def _result(seen: Seen, codec: Codec) -> StoredResult | None:
         return decode(seen.result or b"", codec)
     except ResultUnreadable as error:
         return None if seen.state is None else StoredResult(seen.state, problem=str(error))
-
-
-def _record(blob: bytes) -> Mapping[object, object]:
-    try:
-        found: object = msgpack.unpackb(blob)
-    except Exception:  # noqa: BLE001  msgpack raises many kinds; another release may write anything
-        return {}
-    return cast("dict[object, object]", found) if isinstance(found, dict) else {}
-
-
-def _word(record: Mapping[object, object], key: str) -> str:
-    value = record.get(key)
-    return value if isinstance(value, str) else ""
-
-
-def _words(record: Mapping[object, object], key: str) -> tuple[str, ...]:
-    value = record.get(key)
-    if not isinstance(value, list | tuple):
-        return ()
-    return tuple(str(one) for one in cast("Sequence[object]", value))
-
-
-def _numbers(record: Mapping[object, object], key: str) -> Mapping[str, int]:
-    value = record.get(key)
-    if not isinstance(value, dict):
-        return {}
-    found = cast("dict[object, object]", value).items()
-    return {str(name): number for name, number in found if isinstance(number, int)}
-
-
-def _number(record: Mapping[object, object], key: str) -> int:
-    value = record.get(key)
-    return value if isinstance(value, int) else 0

@@ -1,11 +1,12 @@
 """How calls become jobs: checked, encoded, named; the same for one and many, sync and async."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from jobq.client.batch import Arguments, Batch, Ready, taken_apart
+from jobq.client.handle import JobHandle
 from jobq.client.late import DURABLE, load
 from jobq.client.producer import Producer
 from jobq.client.shape import Shape
@@ -21,6 +22,11 @@ from jobq.store.ops.enqueue import MOST_CALLS, enqueue
 from jobq.store.wire import Op
 
 __all__ = ["Added", "Arguments", "Sending"]
+
+R = TypeVar("R")
+
+#: Makes a result what the annotation of the function says.
+Build = Callable[[object], R]
 
 #: The most bytes of calls in one round trip: Redis does nothing else while it adds them (2 ms).
 MOST_BYTES: Final = 4 * 1024 * 1024
@@ -75,34 +81,93 @@ class Sending:
         )
 
     @property
+    def keyed(self) -> bool:
+        """Whether its calls have uniqueness keys."""
+        return self.placing is not None and self.placing.unique is not None
+
+    @property
     def once(self) -> str:
         """The option that makes this good for a single call or moment; empty: there is none."""
         given = ONCE & self.placing.given.keys() if self.placing is not None else ()
         return min(given, default="")
 
-    def enqueue(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-        """Enqueue one call and return the id of its job. See `JobFunction.delay`."""
+    def enqueue(
+        self,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        build: Build[R] | None = None,
+    ) -> JobHandle[R]:
+        """Enqueue one call and return its job. See `JobFunction.delay`."""
+        producer = self.producer
+        if producer.special or self.placing is not None:
+            around = producer.around
+            if around is not None and around.sync:
+                return around.send(self, args, kwargs, build)
+            return self.enqueue_now(args, kwargs, build)
+        job_id, op = self.plain(args, kwargs)
+        answer = producer.run(self.queue, op)
+        if answer != 1:
+            job_id = self.landed(job_id, answer)
+        if self.durability is not None:
+            self.confirm([job_id])
+        return JobHandle(producer, self.queue, job_id, build)
+
+    async def aenqueue(
+        self,
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
+        build: Build[R] | None = None,
+    ) -> JobHandle[R]:
+        """See `enqueue`."""
+        around = self.producer.around
+        if around is not None and around.awaiting:
+            return await around.asend(self, args, kwargs, build)
+        return await self.aenqueue_now(args, kwargs, build)
+
+    def enqueue_now(
+        self, args: tuple[object, ...], kwargs: dict[str, object], build: Build[R] | None
+    ) -> JobHandle[R]:
+        """Enqueue one call, past middleware."""
         job_id, op = self.prepare(args, kwargs)
         answer = self.producer.run(self.queue, op)
         if answer != 1:
             job_id = self.landed(job_id, answer)
         if self.durability is not None:
-            self._confirm([job_id])
-        return job_id
+            self.confirm([job_id])
+        return JobHandle(self.producer, self.queue, job_id, build)
 
-    async def aenqueue(self, args: tuple[object, ...], kwargs: dict[str, object]) -> str:
-        """See `enqueue`."""
+    async def aenqueue_now(
+        self, args: tuple[object, ...], kwargs: dict[str, object], build: Build[R] | None
+    ) -> JobHandle[R]:
+        """See `enqueue_now`."""
         job_id, op = self.prepare(args, kwargs)
         answer = await self.producer.arun(self.queue, op)
         if answer != 1:
             job_id = await self.alanded(job_id, answer)
         if self.durability is not None:
             await self.aconfirm([job_id])
-        return job_id
+        return JobHandle(self.producer, self.queue, job_id, build)
 
-    def enqueue_each(self, calls: Iterable[Arguments]) -> list[str]:
-        """Enqueue calls in chunks and return the ids of their jobs. See `JobFunction.map`."""
-        batch = self._check_each(calls)
+    def map(self, calls: Iterable[Arguments], build: Build[R] | None) -> list[JobHandle[R]]:
+        """Enqueue calls in chunks and return their jobs. See `JobFunction.map`."""
+        around = self.producer.around
+        if around is not None and around.sync:
+            return around.map(self, calls, build)
+        queue, producer = self.queue, self.producer
+        job_ids = self.send_batch(self.check_each(calls))
+        return [JobHandle(producer, queue, one, build) for one in job_ids]
+
+    async def amap(self, calls: Iterable[Arguments], build: Build[R] | None) -> list[JobHandle[R]]:
+        """See `map`."""
+        around = self.producer.around
+        if around is not None and around.awaiting:
+            return await around.amap(self, calls, build)
+        queue, producer = self.queue, self.producer
+        job_ids = await self.asend_batch(self.check_each(calls))
+        return [JobHandle(producer, queue, one, build) for one in job_ids]
+
+    def send_batch(self, batch: Batch) -> list[str]:
+        """Enqueue calls that are checked, in chunks, and return the ids of their jobs."""
         ops, special = self._keyed(batch), self._special
         try:
             if ops:
@@ -116,12 +181,11 @@ class Sending:
             error.add_note(batch.half_way())
             raise
         if self.durability is not None and batch.ids:
-            self._confirm(batch.ids)
+            self.confirm(batch.ids)
         return batch.ids
 
-    async def aenqueue_each(self, calls: Iterable[Arguments]) -> list[str]:
-        """See `enqueue_each`."""
-        batch = self._check_each(calls)
+    async def asend_batch(self, batch: Batch) -> list[str]:
+        """See `send_batch`."""
         ops, special = self._keyed(batch), self._special
         at_once = 1 if special.in_turn else AT_ONCE
         try:
@@ -151,14 +215,19 @@ class Sending:
                 self.producer.store, self.queue, tuple(job_ids), self.durability
             )
 
-    def _confirm(self, job_ids: Sequence[str]) -> None:
+    def confirm(self, job_ids: Sequence[str]) -> None:
+        """See `aconfirm`."""
         load(DURABLE).confirm(self.producer.store, self.queue, tuple(job_ids), self.durability)
 
     def prepare(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[Added]]:
         """Return the id of a job and the op that adds it."""
-        blob = self.encode(args, kwargs)
         if self.producer.special or self.placing is not None:
-            return self._special.prepare(blob, args, kwargs)
+            return self._special.prepare(self.encode(args, kwargs), args, kwargs)
+        return self.plain(args, kwargs)
+
+    def plain(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[str, Op[Added]]:
+        """Do what `prepare` does, for a call about which nothing is special."""
+        blob = self.encode(args, kwargs)
         job_id = make_job_id()
         return job_id, enqueue(self.queue, job_id, blob)  # type: ignore[return-value]
 
@@ -228,7 +297,8 @@ class Sending:
                 raise
         return ops
 
-    def _check_each(self, calls: Iterable[Arguments]) -> Batch:
+    def check_each(self, calls: Iterable[Arguments]) -> Batch:
+        """Check the calls of a `map()`, and encode those that may turn out not to travel."""
         if self.placing is not None and self.placing.job_id is not None:
             raise OptionError(
                 f"{self.name}.map(): option 'job_id' belongs to a single call; use .delay()"
@@ -254,11 +324,12 @@ class Sending:
         """Make the ops of a batch, each when it is asked for."""
         encode, name, headers = self.producer.codec.encode_sure, self.name, self.headers
         signer, queue, special = self.producer.signer, self.queue, self._special
+        make_id = batch.make_id
         ready: list[Ready] = []
         size = 0
         for args, kwargs, known in batch.checked:
             blob = encode(name, args, kwargs, headers) if known is None else known
-            job_id = make_job_id()
+            job_id = make_id()
             if signer is not None:
                 blob = signer.sign(queue, job_id, blob)
             if len(ready) == MOST_CALLS or (size + len(blob) > MOST_BYTES and ready):

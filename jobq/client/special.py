@@ -107,7 +107,9 @@ class Special:
             kwargs: those by name.
         """
         producer, placing = self.producer, self.placing
-        producer.special = producer.signer is not None or producer.most is not None
+        producer.special = (
+            producer.signer is not None or producer.most is not None or producer.around is not None
+        )
         if placing is None:
             job_id = make_job_id()
             blob = self._signed(job_id, blob)

@@ -14,6 +14,7 @@ e     expires       seconds, or nil for never
 o     on_expire     1: drop, 0: dead
 f     retry_for     seconds, or nil for no limit
 s     sensitive     see `jobq.core.marks`
+m     headers       see `jobq.core.carried`
 ====  ============  ==================================================
 
 The queue, the id of a job and what `jobq.core.placing` knows are not headers: they say where the
@@ -26,6 +27,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Final
 
+from jobq.core import carried
 from jobq.core.backoff import Backoff, Exponential, from_wire, parse_backoff, to_wire
 from jobq.core.checks import (
     MAX_RETRIES,
@@ -70,7 +72,7 @@ DECLARATION_OPTIONS: Final = frozenset((
 #: What one call takes: only what can travel with it, or is over when it has been sent.
 CALL_OPTIONS: Final = frozenset((
     "queue", "retries", "backoff", "timeout", "hard_timeout", "result_ttl", "wait_replicas",
-    "fsync", "expires", "on_expire", "retry_for", "priority", *SAME, *ONCE,
+    "fsync", "expires", "on_expire", "retry_for", "priority", "headers", *SAME, *ONCE,
 ))  # fmt: skip
 #: What ``@job`` and ``app.schedules.add()`` take, and make a schedule of.
 SCHEDULE_OPTIONS: Final = frozenset((
@@ -134,6 +136,7 @@ class Options(PolicyOptions):
         sensitive: the names of parameters that no view and no error text shall show.
         wait_replicas: how many replicas must have a call before it counts as enqueued.
         fsync: it must be on disk too.
+        headers: those of users, see `jobq.core.carried`.
     """
 
     name: str | Unset = UNSET
@@ -142,6 +145,7 @@ class Options(PolicyOptions):
     sensitive: tuple[str, ...] | Unset = UNSET
     wait_replicas: int | Unset = UNSET
     fsync: bool | Unset = UNSET
+    headers: Mapping[str, str] | Unset = UNSET
 
     def over(self, lower: "Options") -> "Options":
         """Return these options, with the gaps filled from others."""
@@ -263,6 +267,8 @@ def to_headers(options: Options) -> dict[str, object]:
             headers[key] = int(value)
         elif value is not UNSET:
             headers[key] = value
+    if options.headers is not UNSET:
+        headers[carried.HEADER] = dict(options.headers)
     return headers
 
 
@@ -323,6 +329,7 @@ _CHECKS: Final[Mapping[str, Callable[[object], object]]] = {
     "sensitive": check_sensitive,
     "wait_replicas": check_wait_replicas,
     "fsync": check_fsync,
+    "headers": carried.check_headers,
 }
 _HEADERS: Final[Mapping[str, tuple[str, Callable[[object], object]]]] = {
     "r": ("retries", check_retries),

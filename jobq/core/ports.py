@@ -1,10 +1,13 @@
 """What others ask of an app; the client's `JobQ` has it, and tests bring their own."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jobq.core.codec import Codec
 from jobq.core.registry import Registry
 from jobq.core.signing import Signer
+
+if TYPE_CHECKING:
+    from jobq.core.hooks import Hooks
 
 
 class Application(Protocol):
@@ -23,6 +26,11 @@ class Application(Protocol):
     @property
     def codec(self) -> Codec:
         """The codec of the app, with its registered types."""
+        ...
+
+    @property
+    def hooks(self) -> "Hooks":
+        """What is around its jobs, and who is told of failures."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """The job functions of an app, by name: only what is registered ever runs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import Signature, unwrap
 from types import CodeType
 from typing import TYPE_CHECKING
@@ -44,11 +44,14 @@ class Definition:
 class Registry:
     """The job functions of one app."""
 
-    __slots__ = ("_by_name", "_plain", "get", "get_plain")
+    __slots__ = ("_bare", "_by_name", "_plain", "_wrap", "get", "get_plain")
 
     def __init__(self) -> None:
         self._by_name: dict[str, Definition] = {}
         self._plain: dict[str, Definition] = {}
+        #: The functions without what is around them.
+        self._bare: dict[str, Function] = {}
+        self._wrap: Callable[[Function], Function] | None = None
         #: Returns the job function of a name, or None.
         self.get: Callable[[str], Definition | None] = self._by_name.get
         #: The same, but None too for those whose jobs must be looked at before they start, because
@@ -61,13 +64,30 @@ class Registry:
         Raises:
             ConfigError: another function has that name.
         """
-        known = self._by_name.get(definition.name)
-        if known is not None and not _same(known.function, definition.function):
+        known = self._bare.get(definition.name)
+        if known is not None and not _same(known, definition.function):
             raise ConfigError(
                 f"two job functions are named {definition.name!r}: "
-                f"{_place(known.function)} and {_place(definition.function)}. "
+                f"{_place(known)} and {_place(definition.function)}. "
                 "Give one of them another name with @job(name=...)."
             )
+        self._bare[definition.name] = definition.function
+        if self._wrap is not None:
+            definition = replace(definition, function=self._wrap(definition.function))
+        self._put(definition)
+
+    def wrap(self, wrap: Callable[[Function], Function]) -> None:
+        """Put something around all functions, and around those that are still to come.
+
+        Args:
+            wrap: makes what is called in workers of a function as it was registered; replaces the
+                one before.
+        """
+        self._wrap = wrap
+        for name, definition in list(self._by_name.items()):
+            self._put(replace(definition, function=wrap(self._bare[name])))
+
+    def _put(self, definition: Definition) -> None:
         self._by_name[definition.name] = definition
         self._plain.pop(definition.name, None)
         if definition.policy.expires is None:

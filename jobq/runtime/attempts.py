@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jobq.core import result
 from jobq.core.codec import Codec
@@ -22,14 +22,17 @@ from jobq.core.outcome import (
 from jobq.core.pauses import Stopped
 from jobq.core.registry import Registry
 from jobq.core.signing import without_keys
+from jobq.core.tally import FAILED
 from jobq.errors import CallTooNew, CallUnreadable, JobInterrupted
-from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.delivery import Delivery, Finished, Item
 from jobq.runtime.describe import describe, kind_of, one_line, redacted, text
 from jobq.runtime.endings import Endings
 from jobq.runtime.paused import set_aside
 from jobq.store.ops import settle
-from jobq.store.ops.settle import Done
 from jobq.store.wire import Op
+
+if TYPE_CHECKING:
+    from jobq.runtime.hearing import Listener
 
 log = logging.getLogger("jobq.worker")
 
@@ -73,6 +76,10 @@ class Attempts:
         self.cancelled = self._end.cancelled
         self.give_back = self._end.give_back
 
+    def tell(self, listener: "Listener | None") -> None:
+        """Let somebody hear of failures, from now on."""
+        self._end.listener = listener
+
     def heed(self, stopped: Stopped) -> None:
         """Start none of what is paused, from the next job on that is read; from any thread."""
         self._stopped = stopped
@@ -112,25 +119,30 @@ class Attempts:
             return definition.function(*args, **kwargs)
         return definition.function(*delivery.args, **delivery.kwargs)
 
-    def done(self, delivery: Delivery, value: object) -> Done:
+    def done(self, delivery: Delivery, value: object) -> Finished:
         """Return the outcome of a success, its result encoded if it is to be kept."""
-        ttl, item = delivery.policy.result_ttl, delivery.item
+        ttl, item, fields = delivery.policy.result_ttl, delivery.item, delivery.fields
+        ready = item[1] if len(fields) == 2 else b"%d" % delivery.ready_ms
+        name, span = delivery.definition.name, delivery.span
         if ttl <= 0:
-            return (item[1], delivery.fields[0], 0, b"", item[5])
+            return (item[1], fields[0], 0, b"", item[5], name, ready, span)
         try:
             blob = result.SUCCEEDED_HEAD + self._encode(value)
         except Exception as error:  # noqa: BLE001  it has run: running it again cures nothing
             why = describe(error, self._end.redactor(delivery)).message
             log.warning("kept no result job=%s error=%s", text(delivery.job_id), why)
             blob = result.unreadable(
-                f"{delivery.definition.name} returned a value that cannot be "
+                f"{name} returned a value that cannot be "
                 f"kept: {why} Return plain data, or set result_ttl=0."
             )
-        return (item[1], delivery.fields[0], max(1, int(ttl * 1000)), blob, item[5])
+        return (item[1], fields[0], max(1, int(ttl * 1000)), blob, item[5], name, ready, span)
 
     def succeeded(self, delivery: Delivery, value: object) -> Op[bool]:
-        """Return the op that finishes a later attempt."""
+        """Return the op that finishes a later attempt, or one that has reported something."""
+        delivery.close(succeeded=True)
         done = self.done(delivery, value)
+        if not delivery.count:
+            return settle.settle_one(self._end.attempt(delivery), done)
         return settle.finish(self._end.attempt(delivery), done[2], done[3])
 
     def failed(
@@ -141,6 +153,7 @@ class Attempts:
         Args:
             cancelled: the job's cancel was asked for; then there is neither.
         """
+        delivery.close(succeeded=False)
         if cancelled or isinstance(error, JobInterrupted):
             return self.cancelled(delivery)
         redactor = self._end.redactor(delivery)
@@ -156,7 +169,7 @@ class Attempts:
         history = past.add(record, delivery.policy.retries)
         if isinstance(outcome, Retrying):
             log.warning(
-                "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
+                "failed job=%s name=%s attempt=%d attempts=%d retry_in=%.1fs error=%s",
                 text(delivery.job_id),
                 delivery.definition.name,
                 delivery.attempt,
@@ -164,14 +177,15 @@ class Attempts:
                 outcome.after,
                 one_line(outcome.error),
             )
-            return settle.retry(
-                self._end.attempt(delivery),
+            op = settle.retry(
+                self._end.attempt(delivery, FAILED),
                 delivery.call,
                 delay=outcome.after,
                 kind=delivery.kind,
                 history=history.encode(),
             )
-        return self._end.bury(delivery, outcome, history)
+            return self._end.told(op, delivery, outcome.error, error)
+        return self._end.bury(delivery, outcome, history, error)
 
     def _special(
         self, delivery: Delivery, name: str, headers: Mapping[str, object]

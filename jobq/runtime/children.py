@@ -1,5 +1,6 @@
 """Worker processes: started by fork, so that each shares a page of memory with its supervisor."""
 
+import atexit
 import contextlib
 import logging
 import os
@@ -211,6 +212,7 @@ def spawn(
             with os.fdopen(writer, "wb") as pipe:
                 pipe.write(hello.encode())
 
+        atexit._clear()  # noqa: SLF001  as multiprocessing does: those are the supervisor's
         code = run(board, say_hello)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -218,9 +220,12 @@ def spawn(
         log.exception("worker failed")
     finally:
         # Not sys.exit: above us are the frames of the supervisor, which are not ours to unwind.
-        logging.shutdown()
-        _flush()
-        os._exit(code)
+        try:
+            atexit._run_exitfuncs()  # noqa: SLF001  the app's: traces that are buffered go out
+            logging.shutdown()
+            _flush()
+        finally:
+            os._exit(code)
 
 
 def bury_dead() -> Iterator[tuple[int, End]]:
@@ -234,6 +239,21 @@ def bury_dead() -> Iterator[tuple[int, End]]:
             return
         unit = 1 if sys.platform == "darwin" else 1024
         yield pid, End(os.waitstatus_to_exitcode(status), used.ru_maxrss * unit)
+
+
+def end_overdue(children: Iterable[Child], now: float) -> None:
+    """Kill workers whose jobs have run past their hard timeout.
+
+    Args:
+        now: monotonic seconds.
+    """
+    for child in children:
+        if child.cut or not 0 < child.board.next_deadline <= now:
+            continue
+        late = [key for key, at in child.holds() if at.started and 0 < at.deadline <= now]
+        if late:
+            log.error("killed worker pid=%d reason='job stuck, hard timeout'", child.pid)
+            child.doom(late, "timeout")
 
 
 def _forget_signals() -> None:

@@ -170,7 +170,7 @@ class Control(Part):
             if child.pid not in cancel.waited and cancel.noted.get(child.pid, late) < late
         ]
         if stuck and not child.cut:
-            log.error("killed worker pid=%d job ignored its cancel", child.pid)
+            log.error("killed worker pid=%d reason='job ignored its cancel'", child.pid)
             child.doom(stuck, "cancel")
 
     def _take(self, command: Command, *, is_new: bool) -> None:
@@ -183,7 +183,7 @@ class Control(Part):
                 until = self._clock.monotonic() + REMEMBERED
                 self._cancels[key] = _Cancel(command.target, command.queue, command.where, until)
         elif is_new and command.target == self._name and command.action in {DRAIN, STOP, STOP_NOW}:
-            log.warning("told to %s", command.action)
+            log.warning("was told action=%s", command.action)
             self.orders.append(command.action)
 
     def _place(self, cancel: _Cancel, seen: Answer) -> None:

@@ -97,9 +97,8 @@ class Deaths:
                 self._exchange([upkeep.forget(stream, child.consumer)])
                 return met
             if [held.entry for held in page] == [held.entry for held in before]:
-                log.error(
-                    "left jobs=%d queue=%s worker=%s", len(page), queue_of(line), child.consumer
-                )
+                said = (len(page), queue_of(line), child.consumer)
+                log.error("left jobs jobs=%d queue=%s worker=%s", *said)
                 return met  # nothing of ours leaves a job where it was; its lease runs out
             before = page
             ops: list[AnyOp] = []

@@ -117,10 +117,11 @@ class Declarer:
         if code in {schedules.ADDED, schedules.REPLACED}:
             word = "added" if code == schedules.ADDED else "replaced"
             what = rule.schedule.describe()
-            log.info("%s schedule name=%s queue=%s rule=%s", word, rule.name, queue, what)
+            said = "put schedule schedule=%s queue=%s change=%s rule=%s"
+            log.info(said, rule.name, queue, word, what)
             self._table.read_again(queue)
         elif code == schedules.OLDER:
-            log.debug("left schedule to newer code name=%s queue=%s", rule.name, queue)
+            log.debug("left schedule to newer code schedule=%s queue=%s", rule.name, queue)
         elif code == schedules.TAKEN and (queue, rule.name, other) not in self._told:
             self._told.add((queue, rule.name, other))
             whose = f"the app {other!r}" if other else "a program, with schedules.add()"
@@ -131,7 +132,7 @@ class Declarer:
                 else f"jobq schedule remove {rule.name}, or give the job function another name"
             )
             log.error(
-                "left out schedule name=%s queue=%s there is one of that name, of %s fix: %s",
+                "left out schedule schedule=%s queue=%s taken_by=%s fix=%s",
                 rule.name,
                 queue,
                 whose,
@@ -183,7 +184,7 @@ class Declarer:
         def read(answer: tuple[int, str]) -> None:
             if answer[0] == 1:
                 log.warning(
-                    "removed schedule name=%s queue=%s app=%s reason=%s",
+                    "removed schedule schedule=%s queue=%s app=%s reason=%s",
                     name,
                     queue,
                     self._owner,

@@ -1,15 +1,23 @@
 """An entry in the hands of a worker: before it is read, and as a call that can be made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
+from jobq.core.carried import carried
 from jobq.core.current import RunningJob, moment
+from jobq.core.head import read_head
 from jobq.core.history import History
 from jobq.core.lines import queue_of
 from jobq.core.options import Policy
+from jobq.core.redact import Redactor, secrets_in
 from jobq.core.registry import Definition
+from jobq.core.reports import KEPT_MS, LEAST_MS
+from jobq.core.signing import inner
+from jobq.core.tally import NO_SPAN, Span
 from jobq.errors import CallUnreadable
 from jobq.runtime.describe import enqueued_ms, text
+from jobq.runtime.inside import Inside, Report
 from jobq.store.ops import fetch
 
 #: An entry that this worker holds, not yet read: its line (in ``retries`` its queue), itself, its
@@ -17,15 +25,24 @@ from jobq.store.ops import fetch
 #: bare tuple: one is made for each job.
 Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
 
+#: A first attempt that succeeded: a `jobq.store.ops.settle.Done`, then its job function, since when
+#: it could be started (Redis time in ms, perhaps as the id of an entry), and when it ran.
+Finished = tuple[bytes, bytes, int, bytes, int, str, bytes, Span]
+
+#: In calls with the header of `jobq.core.marks` these bytes stand somewhere.
+_MARKED: Final = b"\xa1s"
+
 
 class Delivery:
     """An entry handed to this worker: a call that can be made, the attempt, and the fence.
 
     Attributes:
-        still_mine: whether this worker still holds the lease; set when the job starts.
+        inside: what the job may ask and tell; set when the job starts. It is the worker's until
+            the job reports something, then its own.
+        span: when it ran; set when it has ended.
     """
 
-    __slots__ = ("args", "definition", "fields", "item", "kwargs", "policy", "still_mine")
+    __slots__ = ("args", "definition", "fields", "inside", "item", "kwargs", "policy", "span")
 
     item: Item
     fields: list[bytes]
@@ -33,13 +50,17 @@ class Delivery:
     policy: Policy
     args: list[object]
     kwargs: dict[str, object]
-    still_mine: Callable[[Item], bool]
+    inside: Inside | Report
+    span: Span
 
     def __init__(self, item: Item) -> None:
         self.item = item
+        self.span = NO_SPAN
 
-    def __str__(self) -> str:
-        return f"job={text(self.job_id)} name={self.definition.name} attempt={self.attempt}"
+    @property
+    def named(self) -> tuple[str, str, int]:
+        """Its job, job function and attempt, for logs."""
+        return text(self.job_id), self.definition.name, self.attempt
 
     @property
     def line(self) -> str:
@@ -111,8 +132,34 @@ class Delivery:
             self.queue,
             self.attempt,
             moment(self.enqueued_ms),
-            partial(self.still_mine, self.item),
+            partial(self.inside.still_mine, self.item),
+            self.report,
+            partial(headers_of, self.fields[1]),
         )
+
+    def redact(self, text: str) -> str:
+        """Return a text without the sensitive arguments of the call."""
+        redactor = redactor_of(self)
+        return text if redactor is None else redactor.text(text)
+
+    def report(self) -> Report:
+        """Return what this attempt reports, from now on of its own."""
+        found = self.inside = self.inside.of(self.item, self.job_id, self.redact)
+        return found
+
+    def close(self, *, succeeded: bool) -> None:
+        """Wait until Redis has what it has reported: that comes before its outcome."""
+        inside = getattr(self, "inside", None)  # there is none if it was not started
+        if isinstance(inside, Report):
+            inside.close(self._kept_ms(succeeded=succeeded))
+
+    async def aclose(self, *, succeeded: bool) -> None:
+        """See `close`."""
+        if isinstance(self.inside, Report):
+            await self.inside.aclose(self._kept_ms(succeeded=succeeded))
+
+    def _kept_ms(self, *, succeeded: bool) -> int:
+        return max(LEAST_MS, int(self.policy.result_ttl * 1000)) if succeeded else KEPT_MS
 
     @property
     def kind(self) -> str:
@@ -123,6 +170,21 @@ class Delivery:
     def _more(self) -> dict[bytes, bytes]:
         fields = self.fields
         return {fields[i]: fields[i + 1] for i in range(2, len(fields), 2)}
+
+
+def headers_of(call: bytes) -> dict[str, str]:
+    """Return what travels with an encoded call beside its arguments. See `jobq.core.carried`."""
+    # Out of the bytes again: most jobs have none, and few ask.
+    return carried(read_head(call).headers)
+
+
+def redactor_of(delivery: Delivery) -> Redactor | None:
+    """Return what takes sensitive arguments out of texts; None: there are none."""
+    marks = delivery.definition.sensitive
+    if not marks and _MARKED not in delivery.call:
+        return None
+    # Out of the bytes again: the function may have changed what it was given.
+    return Redactor(secrets_in(inner(delivery.call), marks))
 
 
 def what_stays(fields: Sequence[bytes]) -> tuple[bytes, ...]:

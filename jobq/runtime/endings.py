@@ -2,22 +2,29 @@
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from jobq.core import result
+from jobq.core import result, tally
 from jobq.core.duration import show
+from jobq.core.fingerprint import group_of
+from jobq.core.head import read_head
 from jobq.core.history import History
 from jobq.core.letter import EXPIRED, KEPT_OF_GARBAGE, UNREADABLE, Letter
 from jobq.core.lines import queue_of
 from jobq.core.outcome import Buried, Failure, Snoozed
 from jobq.core.redact import Redactor, secrets_in, stub
+from jobq.core.registry import Definition
 from jobq.core.signing import inner
+from jobq.core.tally import FAILED, NO_SPAN, SNOOZED, counted_as
 from jobq.errors import CallUnreadable, CallUntrusted
-from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.delivery import Delivery, Item, redactor_of
 from jobq.runtime.describe import is_job_id, one_line, text
 from jobq.store.ops import fetch, settle
 from jobq.store.ops.settle import Attempt
 from jobq.store.wire import Op
+
+if TYPE_CHECKING:
+    from jobq.runtime.hearing import Listener
 
 log = logging.getLogger("jobq.worker")
 
@@ -30,9 +37,6 @@ UNKNOWN_LIMIT: Final = 24 * 3600.0
 #: ms that the failure of what cannot be read is kept for those who wait, as results are by default.
 UNREADABLE_TTL: Final = 300_000
 
-#: In calls with the header of `jobq.core.marks` these bytes stand somewhere.
-_MARKED: Final = b"\xa1s"
-
 
 class Endings:
     """Makes the ops that end attempts; sends nothing itself.
@@ -40,16 +44,43 @@ class Endings:
     Args:
         consumer: this worker, as Redis knows it.
         now_ms: Redis time, milliseconds since 1970.
+
+    Attributes:
+        listener: hears of failures; None: nobody does.
     """
 
     def __init__(self, consumer: str, now_ms: Callable[[], float]) -> None:
         self._consumer = consumer
         self._now_ms = now_ms
+        self.listener: Listener | None = None
 
-    def attempt(self, delivery: Delivery) -> Attempt:
-        """Return the attempt that a delivery is, with its fence."""
-        more, count = delivery.more, delivery.count
-        return Attempt(delivery.line, self._consumer, delivery.entry, delivery.job_id, count, more)
+    def attempt(self, delivery: Delivery, *how: str) -> Attempt:
+        """Return the attempt that a delivery is, with its fence.
+
+        Args:
+            how: it ended, as it is to be counted, see `jobq.core.tally.one`.
+        """
+        return Attempt(
+            delivery.line,
+            self._consumer,
+            delivery.entry,
+            delivery.job_id,
+            delivery.count,
+            delivery.more,
+            _name_of(delivery),
+            tally.words(tally.one(delivery.span, self._waited(delivery), *how)),
+            self._unheard,
+        )
+
+    def _waited(self, delivery: Delivery) -> float | None:
+        """Return the seconds that a job waited, if it has run for the first time."""
+        began, ended = delivery.span
+        if delivery.span is NO_SPAN or delivery.attempt > 1:
+            return None
+        ready = delivery.ready_ms
+        if delivery.history and self.history(delivery).started_since(ready):
+            return None
+        return (self._now_ms() - ready) / 1000 - (ended - began)
 
     def history(self, delivery: Delivery) -> History:
         """Return the attempts of a job so far."""
@@ -61,11 +92,7 @@ class Endings:
 
     def redactor(self, delivery: Delivery) -> Redactor | None:
         """Return what takes sensitive arguments out of texts; None: there are none."""
-        marks = delivery.definition.sensitive
-        if not marks and _MARKED not in delivery.call:
-            return None
-        # Out of the bytes again: the function may have changed what it was given.
-        return Redactor(secrets_in(inner(delivery.call), marks))
+        return redactor_of(delivery)
 
     def cancelled(self, delivery: Delivery) -> Op[bool]:
         """Return the op that ends a job whose cancel was asked for."""
@@ -94,7 +121,7 @@ class Endings:
             outcome.after,
         )
         return settle.release(
-            self.attempt(delivery),
+            self.attempt(delivery, SNOOZED),
             delivery.call,
             delay=outcome.after,
             kind=delivery.kind,
@@ -113,11 +140,18 @@ class Endings:
         log.warning("dropped job=%s name=%s reason=%r", text(delivery.job_id), name, why)
         return settle.expired(self.attempt(delivery), ttl, result.expired(why))
 
-    def bury(self, delivery: Delivery, outcome: Buried, history: History | None) -> Op[bool]:
+    def bury(
+        self,
+        delivery: Delivery,
+        outcome: Buried,
+        history: History | None,
+        error: BaseException | None = None,
+    ) -> Op[bool]:
         """Return the op that moves a job to the dead letters.
 
         Args:
             history: with this attempt; None: it was not started.
+            error: what this attempt has raised.
         """
         started = delivery.attempt if history is not None else delivery.attempt - 1
         failure = outcome.error
@@ -138,9 +172,19 @@ class Endings:
         )
         ttl = int(delivery.policy.result_ttl * 1000)
         blob = result.dead(failure.error, failure.message, failure.traceback, started)
-        attempt = self.attempt(delivery)
+        attempt = self.attempt(delivery, *(() if history is None else (FAILED,)))
         expired = result.is_expiry(failure.error, started)
-        return settle.bury(attempt, delivery.call, letter.encode(), ttl, blob, expired=expired)
+        group = group_of(delivery.definition.name, failure)
+        op = settle.bury(
+            attempt,
+            delivery.call,
+            letter.encode(),
+            ttl,
+            blob,
+            expired=expired,
+            group=group,
+        )
+        return self._told(op, attempt, delivery.call, letter, error)
 
     def bury_garbage(self, item: Item, why: str) -> Op[bool]:
         """Bury what is not a call, under an id of its own: a stranger may have used any."""
@@ -156,16 +200,19 @@ class Endings:
         letter = Letter(
             UNREADABLE, failure, 0, int(entry.split(b"-")[0]), History(), readable=False
         )
-        attempt = Attempt(line, self._consumer, entry, b"unreadable-" + entry, count)
+        own_id = b"unreadable-" + entry
+        attempt = Attempt(line, self._consumer, entry, own_id, count, unheard=self._unheard)
         was = parts[0] if parts and is_job_id(parts[0]) else b""
-        return settle.bury(
+        op = settle.bury(
             attempt,
             kept[:KEPT_OF_GARBAGE],
             letter.encode(),
             UNREADABLE_TTL,
             result.dead(failure.error, why, "", 0),
             was=was,
+            group=group_of("", failure),
         )
+        return self._told(op, attempt, b"", letter)
 
     def bury_untrusted(self, delivery: Delivery, error: CallUntrusted) -> Op[bool]:
         """Bury it whole, under its own id: once the keys are put right it can be retried."""
@@ -185,9 +232,7 @@ class Endings:
             delivery.enqueued_ms,
             self.history(delivery),
         )
-        blob = result.dead(failure.error, failure.message, "", 0)
-        attempt = self.attempt(delivery)
-        return settle.bury(attempt, delivery.call, letter.encode(), UNREADABLE_TTL, blob)
+        return self._bury_unknown(delivery, letter)
 
     def put_back(self, delivery: Delivery, why: str) -> Op[bool]:
         """Put back what this worker does not know: a newer release may (G12). Never drop it."""
@@ -205,8 +250,7 @@ class Endings:
                 delivery.enqueued_ms,
                 history.unknown_since(None),
             )
-            blob = result.dead(failure.error, why, "", 0)
-            return settle.bury(attempt, delivery.call, letter.encode(), UNREADABLE_TTL, blob)
+            return self._bury_unknown(delivery, letter)
         least, most = UNKNOWN_PAUSE
         pause = min(most, max(least, unknown_for))
         log.warning("put back job=%s retry_in=%.0fs reason=%s", text(delivery.job_id), pause, why)
@@ -217,3 +261,46 @@ class Endings:
             kind=fetch.UNKNOWN,
             history=history.unknown_since(since).encode(),
         )
+
+    def _bury_unknown(self, delivery: Delivery, letter: Letter) -> Op[bool]:
+        """Bury a job of which nothing is known here but its call."""
+        failure, attempt = letter.failure, self.attempt(delivery)
+        op = settle.bury(
+            attempt,
+            delivery.call,
+            letter.encode(),
+            UNREADABLE_TTL,
+            result.dead(failure.error, failure.message, "", 0),
+            group=group_of(read_head(delivery.call).name, failure),
+        )
+        return self._told(op, attempt, delivery.call, letter)
+
+    def told(
+        self, op: Op[bool], delivery: Delivery, failure: Failure, error: BaseException
+    ) -> Op[bool]:
+        """Return the op of a failure that will be retried; hooks hear of it once it is done."""
+        if self.listener is None:
+            return op
+        return self.listener.after_retry(op, delivery, failure, error)
+
+    @property
+    def _unheard(self) -> int | None:
+        return None if self.listener is None else self.listener.unheard
+
+    def _told(
+        self,
+        op: Op[bool],
+        attempt: Attempt,
+        call: bytes,
+        letter: Letter,
+        error: BaseException | None = None,
+    ) -> Op[bool]:
+        if self.listener is None:
+            return op
+        return self.listener.after_bury(op, (attempt.queue, attempt.job_id, call), letter, error)
+
+
+def _name_of(delivery: Delivery) -> str:
+    """Return under which name a job is counted, also one that is not known here."""
+    known: Definition | None = getattr(delivery, "definition", None)
+    return counted_as(read_head(delivery.call).name) if known is None else known.name

@@ -27,6 +27,7 @@ class Hello:
             supervisor needs of it when it has to settle an attempt itself. See `policy_for`.
         kinds: which kinds of job functions there are: ``sync``, ``async`` or ``both``.
         declared: what its schedules need.
+        listens: it has hooks that are to hear of jobs that are dead.
     """
 
     url: str = field(repr=False)
@@ -38,6 +39,7 @@ class Hello:
     policies: Mapping[str, list[object]] = field(default_factory=dict)
     kinds: str = "sync"
     declared: Declared = field(default_factory=Declared)
+    listens: bool = False
 
     def policy_for(self, name: str) -> Policy:
         """Return the policy of a job function, as far as it travels.
@@ -72,6 +74,7 @@ class Hello:
             policies=given["policies"],
             kinds=str(given["kinds"]),
             declared=Declared.read(given["declared"]),
+            listens=bool(given["listens"]),
         )
 
 

@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from jobq.core.head import read_head
 from jobq.core.lines import HIGH, LOW, RETRIED, letter_of, line_of, lines_of, queue_of
+from jobq.core.tally import counted_as
 from jobq.errors import StoreError
 from jobq.runtime.board import HIGH_USED, LOW_USED, Board
 from jobq.runtime.delivery import Item
@@ -203,9 +205,11 @@ class Intake:
         (place,) = self._board.hold([held.entry], self._by_line[line].number, letter)
         fields = held.fields or [b""]
         count = held.count if letter == RETRIED else 0
+        attempt = line, self._consumer, held.entry, fields[0], count
+        name = read_head(fields[1]).name if len(fields) > 1 else ""
         self._outbox.held[line] += not count
         self._outbox.add(
-            settle.cancelled(Attempt(line, self._consumer, held.entry, fields[0], count)),
+            settle.cancelled(Attempt(*attempt, job=counted_as(name))),
             (line, held.entry, fields, count, held.history, place),
         )
 

@@ -202,8 +202,8 @@ class Timetable:
         except CallUnreadable as error:
             self._bad.add(bad)
             log.error(  # noqa: TRY400
-                "left out schedule name=%s queue=%s error=%s fix: add it again, or: "
-                "jobq schedule remove",
+                "left out schedule schedule=%s queue=%s error=%s "
+                "fix='add it again, or: jobq schedule remove'",
                 row.name,
                 queue,
                 error,

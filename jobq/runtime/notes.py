@@ -11,6 +11,7 @@ from jobq.core.clock import Clock
 from jobq.core.lines import RETRIED, letter_of, lines_of
 from jobq.runtime.board import CANCEL, LOST, Board, note_name
 from jobq.runtime.delivery import Item
+from jobq.runtime.inside import Inside
 
 #: Seconds that a job is looked for, whose cancel was asked for.
 LOOK: Final = 1.0
@@ -45,6 +46,8 @@ class Notes:
         self._wanted: dict[bytes, float] = {}
         self._asked: dict[bytes, None] = {}
         self._lost: dict[bytes, None] = {}
+        #: What jobs are given that run here; the worker tells it where they report.
+        self.inside = Inside(self.still_mine)
 
     @property
     def wanted(self) -> bool:

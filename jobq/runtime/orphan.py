@@ -73,7 +73,7 @@ class Guard(threading.Thread):
         while os.getppid() == self._supervisor:
             if self._over.wait(min(LOOK, every)):  # in time, however short the lease is
                 return
-        log.error("stopping: the supervisor has died")
+        log.error("stopping reason='the supervisor has died'")
         self._stop_worker()
         connection = self._connect()
         renews_at = 0.0
@@ -89,7 +89,7 @@ class Guard(threading.Thread):
         """Kill this process if a job is stuck; others take over what it held."""
         deadline = self._board.next_deadline
         if 0 < deadline < self._clock.monotonic():
-            log.error("killed worker pid=%d job stuck beyond its hard timeout", os.getpid())
+            log.error("killed worker pid=%d reason='job stuck, hard timeout'", os.getpid())
             os.kill(os.getpid(), signal.SIGKILL)
 
     def _try_to_renew(self, connection: Connection) -> None:

@@ -71,7 +71,7 @@ class Paused:
         for queue in sorted(self.stopped.queues):
             log.warning("left what is paused queue=%s", queue)
         for queue, job in sorted(self.stopped.jobs):
-            log.warning("left what is paused queue=%s job=%s", queue, job)
+            log.warning("left what is paused queue=%s name=%s", queue, job)
 
     def _take(self) -> None:
         found = self._sheet.read()

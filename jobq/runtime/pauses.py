@@ -4,7 +4,7 @@ import logging
 import signal
 from collections.abc import Callable, Collection, Sequence
 
-from jobq.core.pauses import PauseRecord
+from jobq.core.pauses import EVERY_JOB, PauseRecord
 from jobq.errors import StoreError
 from jobq.runtime.children import Child
 from jobq.runtime.rounds import Part
@@ -91,7 +91,8 @@ def _log_changes(queue: str, before: Collection[PauseRecord], now: Collection[Pa
     old, new = {one.job for one in before}, {one.job for one in now}
     for record in now:
         if record.job not in old:
-            what = "" if record.job is None else f" job={record.job}"
-            log.warning("paused queue=%s%s by=%s reason=%r", queue, what, record.by, record.reason)
+            name = record.job or EVERY_JOB
+            said = "paused queue=%s name=%s by=%s reason=%r"
+            log.warning(said, queue, name, record.by, record.reason)
     for job in old - new:
-        log.warning("resumed queue=%s%s", queue, "" if job is None else f" job={job}")
+        log.warning("resumed queue=%s name=%s", queue, job or EVERY_JOB)

@@ -65,12 +65,13 @@ class _Where:
             return Released()  # it never reached the worker
         return Crashed(f"lost with its host or silent for {held.idle / 1000:.0f} s", certain=False)
 
-    @property
-    def told(self) -> str:
-        """The line of the log."""
+    def tell(self, jobs: int) -> None:
+        """Log how many were taken over."""
+        said = (jobs, queue_of(self.line), self.consumer)
         if self.child is not None:
-            return "found lost deliveries jobs=%d queue=%s worker=%s"
-        return "took over jobs=%d queue=%s worker=%s"
+            log.warning("found lost deliveries jobs=%d queue=%s worker=%s", *said)
+        else:
+            log.warning("took over jobs=%d queue=%s worker=%s", *said)
 
 
 class Reaper:
@@ -176,7 +177,7 @@ class Reaper:
                     )
                 )
             if taken:
-                log.warning(where.told, len(taken), queue_of(where.line), where.consumer)
+                where.tell(len(taken))
                 self._exchange(taken)
             if len(page) < PAGE:
                 return seen

@@ -5,13 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from jobq.core import result
+from jobq.core import result, tally
+from jobq.core.fingerprint import group_of
 from jobq.core.head import Head, read_head
 from jobq.core.history import AttemptRecord, History, Kind
 from jobq.core.letter import Letter
 from jobq.core.lines import RETRIED, letter_of
 from jobq.core.options import Policy, policy_with
 from jobq.core.outcome import Buried, Failure, Retrying, Snoozed, When, decide
+from jobq.core.tally import CRASHED, FAILED, NO_SPAN, STARTED
 from jobq.errors import CallUnreadable, JobTimedOut
 from jobq.runtime.delivery import kind_after, what_stays
 from jobq.runtime.describe import enqueued_ms, one_line, text
@@ -77,11 +79,13 @@ class Terms:
         policy_for: gives the policy of a job function.
         grace: seconds between a timeout and the kill.
         rng: gives a number from 0 up to 1, for the jitter of the backoff.
+        listens: a worker is to tell hooks of those that are buried.
     """
 
     policy_for: Callable[[str], Policy]
     grace: float
     rng: Callable[[], float]
+    listens: bool = False
 
 
 def recover(
@@ -105,7 +109,11 @@ def recover(
         return upkeep.acknowledge(stream, held.entry)
     job_id, call = held.fields[0], held.fields[1]
     count, more = held.count if in_retries else 0, what_stays(held.fields)
-    attempt = Attempt(line, consumer, held.entry, job_id, count, more)
+    head = read_head(call)
+    counts = tally.words(tally.one(NO_SPAN, None, *_how(fate)))
+    job = tally.counted_as(head.name)
+    unheard = 0 if terms.listens else None
+    attempt = Attempt(line, consumer, held.entry, job_id, count, more, job, counts, unheard)
     if isinstance(fate, Cancelled) or held.is_cancelled(RETRIED if in_retries else letter_of(line)):
         log.info("cancelled job=%s", text(job_id))
         return settle.cancelled(attempt)
@@ -118,13 +126,22 @@ def recover(
     case = _Case(
         attempt,
         call,
-        read_head(call),
+        head,
         _history(known),
         enqueued_ms(named.get(b"first", held.entry), held.entry),
         terms,
         now_ms,
     )
     return case.crashed(fate) if isinstance(fate, Crashed) else case.timed_out(fate)
+
+
+def _how(fate: Fate) -> tuple[str, ...]:
+    """Return how an attempt is counted; nobody knows how long it ran."""
+    if isinstance(fate, Crashed):
+        return (CRASHED, STARTED) if fate.certain else (CRASHED,)
+    if isinstance(fate, TimedOut):
+        return FAILED, STARTED
+    return (STARTED,) if isinstance(fate, Cancelled) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +218,19 @@ class _Case:
         letter = Letter(outcome.reason, failure, self._number, self.enqueued_ms, after)
         blob = result.dead(failure.error, failure.message, "", self._number)
         ttl = int(self._policy.result_ttl * 1000)
-        return settle.bury(self.attempt, self.call, letter.encode(), ttl, blob)
+        group = group_of(self.head.name, failure)
+        return settle.bury(
+            self.attempt,
+            self.call,
+            letter.encode(),
+            ttl,
+            blob,
+            group=group,
+        )
 
     def _tell(self, policy: Policy, outcome: Retrying) -> None:
         log.warning(
-            "failed job=%s name=%s attempt=%d/%d retry_in=%.1fs error=%s",
+            "failed job=%s name=%s attempt=%d attempts=%d retry_in=%.1fs error=%s",
             text(self.attempt.job_id),
             self.head.name[:200],
             self._number,

@@ -79,7 +79,7 @@ class Rolling:
         self._newcomer = None
         if old in self._living:
             old.leave()
-        log.info("replaced worker pid=%d by pid=%d", old.pid, child.pid)
+        log.info("replaced worker pid=%d by=%d", old.pid, child.pid)
         if not self._old:
             for one in self._isolated:  # started anew when they are needed
                 if one in self._living:
@@ -91,8 +91,10 @@ class Rolling:
         """Tell whether a worker that died was a new one that had not imported the app yet."""
         if child is not self._newcomer:
             return False
-        log.error("kept the old workers: the new code cannot be loaded")
+        log.error("kept the old workers reason='the new code cannot be loaded'")
+        again = self._again  # asked for since: that code may be a better one
         self.cancel()
+        self._again = again
         return True
 
 
@@ -126,6 +128,6 @@ class Scales:
                 continue
             rss = resident(child.pid)
             if rss > self._limit:
-                log.warning("replacing worker pid=%d rss=%.0fMB", child.pid, rss / 1e6)
+                log.warning("replacing worker pid=%d reason=rss rss=%.0fMB", child.pid, rss / 1e6)
                 found.append(child)
         return found

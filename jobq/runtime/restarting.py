@@ -38,6 +38,12 @@ class Restarts:
         """Start a worker in the slot of one that ended, later if that was very soon."""
         self._waiting.append((self._at(child), child.slot))
 
+    def hurry(self) -> None:
+        """Start all that wait in the next round: their code has changed."""
+        self._short_lives = 0
+        now = self._clock.monotonic()
+        self._waiting = [(now, slot) for _, slot in self._waiting]
+
     def clear(self) -> None:
         """Start none."""
         self._waiting.clear()
@@ -63,5 +69,5 @@ class Restarts:
         if pauses < 0:
             return now
         pause = min(most, least * 2.0**pauses)
-        log.error("worker died at once: starting the next one in %.1f s", pause)
+        log.error("worker died at once next_in=%.1fs", pause)
         return now + pause

@@ -138,7 +138,7 @@ class Scheduler(Part):
         try:
             due = due_ticks(known.rule.schedule, int(known.tick), int(self._now_ms()))
         except Exception as error:  # whatever a stranger wrote, the others go on
-            log.exception("left out schedule name=%s queue=%s", known.name, known.queue)
+            log.exception("left out schedule schedule=%s queue=%s", known.name, known.queue)
             self._note(known, f"its next tick cannot be worked out: {error!r}")
             return
         if not due.fire and not due.skipped:  # a stranger wrote when it fires, or its jitter
@@ -179,12 +179,11 @@ class Scheduler(Part):
             said = f"its call is not trusted: {error.reason}"
             if self._is_new(known):
                 log.error(  # noqa: TRY400
-                    "left out schedule name=%s queue=%s error=%s fix: add it again, by who has "
-                    "the signing keys, or: jobq schedule remove %s",
+                    "left out schedule schedule=%s queue=%s error=%s "
+                    "fix='add it again, by who has the signing keys, or: jobq schedule remove'",
                     known.name,
                     known.queue,
                     said,
-                    known.name,
                 )
             self._note(known, said)
         return None
@@ -199,7 +198,7 @@ class Scheduler(Part):
         """Leave a schedule to other supervisors."""
         known.blocked = True
         if self._is_new(known):
-            log.warning("left schedule to others name=%s reason=%s", known.name, why)
+            log.warning("left schedule to others schedule=%s reason=%s", known.name, why)
 
     def _is_new(self, known: Known) -> bool:
         """Tell whether this is the first word about a schedule as it is now."""
@@ -225,7 +224,7 @@ class Scheduler(Part):
             self._ticked(known, answer, next_one)
             if due.skipped and answer.code == 1:
                 log.warning(
-                    "missed ticks schedule=%s many=%d making=%d", rule.name, due.skipped, len(fire)
+                    "missed ticks schedule=%s ticks=%d making=%d", rule.name, due.skipped, len(fire)
                 )
 
         self._steps.add(op, read, self._refused(known))

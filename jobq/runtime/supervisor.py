@@ -18,8 +18,9 @@ from collections.abc import Callable
 from jobq.core.clock import Clock, SystemClock
 from jobq.core.ports import Application
 from jobq.errors import StoreDenied
+from jobq.runtime.aside import Aside, Duty
 from jobq.runtime.board import DENIED, ENDED, FAILED, REPLACED, STARTING, Board
-from jobq.runtime.children import Child, End, bury_dead, consumer_name, spawn
+from jobq.runtime.children import Child, End, bury_dead, consumer_name, end_overdue, spawn
 from jobq.runtime.hello import Hello
 from jobq.runtime.replacing import Rolling, Scales
 from jobq.runtime.restarting import Restarts
@@ -43,6 +44,7 @@ class Supervisor:
         on_error: reports what kept a worker from starting; returns its exit code.
         on_stopping: called about ten times a second from the first signal on, with the running
             jobs and the seconds that they still have; and with None when all have ended.
+        aside: what one more process beside the workers does; None: there is none.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Supervisor:
         on_ready: Callable[[Hello], None],
         on_error: Callable[[BaseException], int],
         on_stopping: Callable[[tuple[int, float] | None], None],
+        aside: Duty | None = None,
         clock: Clock = SystemClock(),
     ) -> None:
         self._settings = settings
@@ -70,6 +73,7 @@ class Supervisor:
         self._told = False
         self._hangups = 0
         self._restarts = Restarts(clock)
+        self._aside = Aside(aside, clock)
         self._code = 0
         self._selector = selectors.DefaultSelector()
 
@@ -82,16 +86,19 @@ class Supervisor:
             while self._children or self._restarts or self._stays:
                 self._wait(wake)
                 self._obey()
-                self._end_overdue()
+                end_overdue(self._children.values(), self._clock.monotonic())
                 for pid, end in bury_dead():
+                    self._aside.ended(pid, end)
                     if (child := self._children.pop(pid, None)) is not None:
                         self._ended(child, end)
                 self._restart_due()
                 self._replace()
                 self._look_after()
+                self._aside.look(self._forget)
         finally:
             for child in self._children.values():
                 child.kill()
+            self._aside.stop()
             self._say_goodbye()
         return self._code
 
@@ -118,7 +125,7 @@ class Supervisor:
         try:
             hello = child.listen()
         except (ValueError, OSError) as error:
-            log.error("killed worker pid=%d it did not say hello error=%s", child.pid, error)  # noqa: TRY400
+            log.error("killed silent worker pid=%d error=%s", child.pid, error)  # noqa: TRY400
             child.signal(signal.SIGKILL)
             return
         if child.reader >= 0:  # a long hello comes in pieces
@@ -148,6 +155,7 @@ class Supervisor:
             return
         self._upkeep = Upkeep(hello, self._settings, clock=self._clock)
         self._on_ready(hello)
+        self._aside.begin(hello.url)
         if self._stopping.asked:  # nobody would tell those that are started now
             self._upkeep.now_is("stopping")
             return
@@ -165,9 +173,8 @@ class Supervisor:
         )
 
         def run(board: Board, say_hello: Callable[[Hello], None]) -> int:
-            self._selector.close()
-            if self._upkeep is not None:
-                self._upkeep.forget()
+            self._forget()
+            self._aside.forget()
             try:
                 run_worker(task, board, say_hello)
             except Exception as error:  # noqa: BLE001  reported in the words of the command line
@@ -181,18 +188,13 @@ class Supervisor:
         log.debug("started worker pid=%d consumer=%s", child.pid, consumer)
         return child
 
-    # what is done in each round
+    def _forget(self) -> None:
+        """In a new process: close what belongs to the supervisor."""
+        self._selector.close()
+        if self._upkeep is not None:
+            self._upkeep.forget()
 
-    def _end_overdue(self) -> None:
-        """Kill workers whose jobs have run past their hard timeout."""
-        now = self._clock.monotonic()
-        for child in self._children.values():
-            if child.cut or not 0 < child.board.next_deadline <= now:
-                continue
-            late = [key for key, at in child.holds() if at.started and 0 < at.deadline <= now]
-            if late:
-                log.error("killed worker pid=%d job stuck beyond its hard timeout", child.pid)
-                child.doom(late, "timeout")
+    # what is done in each round
 
     def _restart_due(self) -> None:
         if self._is_quitting:
@@ -263,14 +265,14 @@ class Supervisor:
             return
         self._code = end.code if end.code > 0 else 1
         if state == STARTING:
-            log.error("worker died while it was starting: %s", end)
+            log.error("worker died while it was starting end=%s", end)
 
     def _follow(self, child: Child, state: int) -> None:
         """Let another worker follow one that ended well, if there is more to do."""
         if child.leaving or child.isolated or self._stopping.asked:
             return
         if state == REPLACED:
-            log.info("replacing worker pid=%d it has run its jobs", child.pid)
+            log.info("replacing worker pid=%d reason='it has run its jobs'", child.pid)
             self._restarts.now(child.slot)
         elif not self._settings.burst:
             log.warning("worker ended by itself pid=%d", child.pid)
@@ -284,7 +286,7 @@ class Supervisor:
         if child.cut and not child.leaving:
             self._restarts.now(child.slot)
         elif not child.cut:
-            log.warning("worker died pid=%d %s", child.pid, end)
+            log.warning("worker died pid=%d end=%s", child.pid, end)
             if not child.leaving:
                 self._restarts.after(child)
 
@@ -352,8 +354,9 @@ class Supervisor:
         if self._terminal.is_gone:
             self._stopping.ask(signal.SIGHUP)
         elif self._is_quitting:
-            log.warning("ignored SIGHUP: there are no workers to restart, only some to end")
+            log.warning("ignored SIGHUP reason='no workers to restart, only some to end'")
         else:
+            self._restarts.hurry()
             self._rolling.begin()
 
     def _stop(self) -> None:
@@ -388,6 +391,6 @@ class Supervisor:
         try:
             self._upkeep.leave()
         except Hurry:
-            log.warning("left without a word: Redis does not answer")
+            log.warning("left without a word error='Redis does not answer'")
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)

@@ -20,6 +20,7 @@ from jobq.runtime.late import LateScheduler
 from jobq.runtime.pauses import Pauses
 from jobq.runtime.reaper import Reaper
 from jobq.runtime.recovery import Fate, Terms
+from jobq.runtime.rolling import Roller
 from jobq.runtime.rounds import TICK, Promoter, Round
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.sweeping import Sweeper
@@ -85,7 +86,8 @@ class Upkeep:
         self._sweeper = Sweeper(self._exchange)
         self._scheduler = LateScheduler(lambda: self._queues, self._now_ms, clock)
         self._scheduler.met(hello)
-        parts = (self._pauses, self._promoter, self.control, self._scheduler)
+        roller = Roller(lambda: self._queues, self._now_ms, clock)
+        parts = (self._pauses, self._promoter, self.control, self._scheduler, roller)
         self._round = Round(parts, self._exchange)
         now = clock.monotonic()
         #: What is done when next, monotonic seconds, and every how many seconds.
@@ -288,8 +290,8 @@ class Upkeep:
             return
         if policy.startswith("allkeys") and policy != self._evicts:
             log.warning(
-                "redis deletes jobs when its memory is full maxmemory-policy=%s "
-                "fix: CONFIG SET maxmemory-policy noeviction, and in its configuration",
+                "redis deletes jobs when its memory is full policy=%s "
+                "fix='CONFIG SET maxmemory-policy noeviction, and in its configuration'",
                 policy,
             )
         self._evicts = policy
@@ -329,7 +331,12 @@ class Upkeep:
 
     @property
     def _terms(self) -> Terms:
-        return Terms(self._hello.policy_for, self._settings.patience, random.random)  # noqa: S311
+        return Terms(
+            self._hello.policy_for,
+            self._settings.patience,
+            random.random,  # noqa: S311
+            self._hello.listens,
+        )
 
     def _exchange(self, ops: Sequence[AnyOp]) -> Answers:
         if not ops:

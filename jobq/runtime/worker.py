@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from types import FrameType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from jobq.core.clock import SystemClock
 from jobq.core.ports import Application
@@ -22,15 +22,20 @@ from jobq.runtime.board import ENDED, MOST_QUEUES, REPLACED, Board
 from jobq.runtime.declared import declared_by
 from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.plan import Plan
+from jobq.runtime.hearing import listens
 from jobq.runtime.hello import Hello, travelling
 from jobq.runtime.notes import Notes
 from jobq.runtime.orphan import Guard
 from jobq.runtime.redis_time import redis_ms
+from jobq.runtime.reporter import Reporter
 from jobq.runtime.settings import WorkerSettings
 from jobq.runtime.signed import make_attempts
 from jobq.store.address import parse_url
 from jobq.store.connect import Locate
 from jobq.store.connection import Connection
+
+if TYPE_CHECKING:
+    from jobq.runtime.hooks import Informer
 
 log = logging.getLogger("jobq.worker")
 
@@ -104,6 +109,7 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
             policies=travelling(one for one in definitions if one is not None),
             kinds=("both" if has_sync else "async") if has_async else "sync",
             declared=declared_by(app, called),
+            listens=listens(app.hooks)[1],
         )
     )
     # What the app has imported lives as long as the process: no need to look through it again.
@@ -121,8 +127,27 @@ def run_worker(task: WorkerTask, board: Board, say_hello: Callable[[Hello], None
         clock=SystemClock(),
     )
     guard.start()
-    executor.run()
+    hooks_end = _start_hooks(app, attempts, queues)
+    try:
+        executor.run()
+    finally:
+        hooks_end()
     board.says(REPLACED if executor.replaced else ENDED)
+
+
+def _start_hooks(
+    app: Application, attempts: Attempts, queues: tuple[str, ...]
+) -> Callable[[], None]:
+    """Let the hooks of the app hear of failures; what is returned lets them hear the last ones."""
+    if not any(listens(app.hooks)):
+        return lambda: None
+    made = import_module("jobq.runtime.hooks").Informer(
+        app.hooks, queues, lambda: Connection(_locate(app)), SystemClock()
+    )
+    informer = cast("Informer", made)
+    attempts.tell(informer.listener)
+    informer.start()
+    return informer.stop
 
 
 def _executor(
@@ -140,6 +165,9 @@ def _executor(
     clock = SystemClock()
     notes = Notes(board, queues, lease=settings.lease or app.lease, clock=clock)
     locate = _locate(app)
+    notes.inside.courier = Reporter(
+        lambda: Connection(locate), app.codec, app.signer, consumer=task.consumer, clock=clock
+    )
     plan = Plan(
         queues=queues,
         weights=settings.weights,

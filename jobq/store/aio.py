@@ -37,9 +37,12 @@ class AsyncStore:
         await caching
         return answer
 
-    def watch(self, key: str) -> "asyncio.Event":
-        """Return an event that is set when a key changes after `run_watched` has read it."""
-        return self._shared().watch(key)
+    def watch(self, *watched: str) -> "asyncio.Event":
+        """Return an event that is set when one of these keys changes after it was read.
+
+        By `run_watched`, that is.
+        """
+        return self._shared().watch(watched)
 
     def unwatch(self, key: str, event: "asyncio.Event") -> None:
         """Forget an event of `watch`."""
@@ -72,9 +75,10 @@ class _Shared:
         )
         self.joining = Joining(self.connection)
 
-    def watch(self, key: str) -> asyncio.Event:
+    def watch(self, watched: tuple[str, ...]) -> asyncio.Event:
         event = asyncio.Event()
-        self._watchers.setdefault(key, set()).add(event)
+        for key in watched:
+            self._watchers.setdefault(key, set()).add(event)
         return event
 
     def unwatch(self, key: str, event: asyncio.Event) -> None:

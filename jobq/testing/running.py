@@ -22,11 +22,16 @@ from jobq.errors import JobInterrupted, JobqError, JobTimedOut, StoreError
 from jobq.runtime.board import Board
 from jobq.runtime.delivery import Delivery, Item
 from jobq.runtime.executors.limits import Limits
+from jobq.runtime.inside import Inside
+from jobq.runtime.outbox import counts_of
+from jobq.runtime.reporter import Reporter
 from jobq.runtime.signed import make_attempts
+from jobq.store.connection import Connection
 from jobq.store.ops import fetch, inspect, settle, upkeep
 from jobq.store.ops.waiting import is_used
 from jobq.testing.calls import Calls
 from jobq.testing.rounds import Rounds
+from jobq.testing.telling import Telling
 
 #: How the process of a test is called among the workers.
 CONSUMER: Final = "test"
@@ -73,18 +78,30 @@ class Runner:
 
     def __init__(self, app: JobQ, clock: Clock = SystemClock()) -> None:
         self._app = app
+        self._clock = clock
         self._calls = Calls(app)
         self._attempts = make_attempts(app, consumer=CONSUMER, now_ms=self.now_ms)
+        self._telling = Telling(app, self._attempts)
         self._limits = Limits(Board(), clock, 0.0)
         self._rounds = Rounds(app)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._reporter = Reporter(
+            lambda: Connection(app.store.locate),
+            app.codec,
+            app.signer,
+            consumer=CONSUMER,
+            clock=clock,
+        )
+        self._inside = Inside(_is_mine, self._reporter)
 
     def now_ms(self) -> float:
         """Return Redis time."""
         return self._app.store.run(upkeep.time_ms())
 
     def close(self) -> None:
-        """End the loop that async jobs ran on."""
+        """End the loop that async jobs ran on, and what took their reports."""
+        self._reporter.stop()
+        self._telling.end()
         if self._loop is not None:
             self._loop.run_until_complete(self._app.aclose())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -95,6 +112,7 @@ class Runner:
         """Do what supervisors do, see `Rounds.run`."""
         self._rounds.run()
         self._attempts.heed(self._rounds.stopped)
+        self._telling.begin()
 
     @property
     def next_ms(self) -> float | None:
@@ -112,6 +130,7 @@ class Runner:
             if isinstance(delivery, Delivery):
                 return delivery
             self._app.store.run(delivery)  # it cannot run
+            self._telling.has_settled()
         return None
 
     def give_back(self, delivery: Delivery) -> None:
@@ -124,7 +143,10 @@ class Runner:
         Raises:
             BaseException: whatever it raises; `JobqError` where it cannot run here.
         """
-        context = self._begin(delivery)
+        with self._timed(delivery) as context:
+            return self._call(delivery, context)
+
+    def _call(self, delivery: Delivery, context: Context) -> object:
         if not delivery.definition.is_async:
             return context.run(self._call_sync, delivery)
         if _runs_a_loop():
@@ -139,19 +161,20 @@ class Runner:
 
     async def acall(self, delivery: Delivery) -> object:
         """Run a job in this thread, an async one on the loop that runs. See `call`."""
-        context = self._begin(delivery)
-        if not delivery.definition.is_async:
-            return context.run(self._call_sync, delivery)
-        return await self._acall(delivery, context)
+        with self._timed(delivery) as context:
+            if not delivery.definition.is_async:
+                return context.run(self._call_sync, delivery)
+            return await self._acall(delivery, context)
 
     def succeeded(self, delivery: Delivery, value: object) -> Ran:
         """Settle a job that has returned."""
         run, attempts = self._app.store.run, self._attempts
-        if delivery.count:
+        if delivery.count or delivery.inside is not self._inside:
             kept = run(attempts.succeeded(delivery, value))
         else:
             batch = [attempts.done(delivery, value)]
-            kept = not run(settle.settle(delivery.line, CONSUMER, batch))
+            counts = counts_of(batch, self.now_ms() / 1000 - self._clock.monotonic())
+            kept = not run(settle.settle(delivery.line, CONSUMER, batch, counts=counts))
         if not kept:
             raise JobqError(
                 f"{delivery} has run here, and its outcome was refused: somebody has taken it "
@@ -162,6 +185,7 @@ class Runner:
     def failed(self, delivery: Delivery, error: BaseException) -> Ran:
         """Settle a job that has raised."""
         self._app.store.run(self._attempts.failed(delivery, error))
+        self._telling.has_settled()
         seen = self._app.store.run(inspect.look(delivery.queue, delivery.job_id.decode()))
         return self._ran(delivery, seen.state or JobState.CANCELLED, None, error)
 
@@ -190,11 +214,16 @@ class Runner:
             return self._app.store.run(read)
         return cast("list[fetch.RawEntry]", taken)
 
-    def _begin(self, delivery: Delivery) -> Context:
-        delivery.still_mine = _is_mine
+    @contextmanager
+    def _timed(self, delivery: Delivery) -> Iterator[Context]:
+        delivery.inside = self._inside
         context = copy_context()
         context.run(current.set, delivery)
-        return context
+        began = self._clock.monotonic()
+        try:
+            yield context
+        finally:
+            delivery.span = began, self._clock.monotonic()
 
     def _call_sync(self, delivery: Delivery) -> object:
         if delivery.policy.timeout is None or not _is_main_thread():

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from jobq.client.app import JobQ, unnamed
 from jobq.client.default import default_app
-from jobq.client.desk import Desk
+from jobq.client.letters import Letters
 from jobq.client.rows import LetterRow
 from jobq.client.where import VARIABLE
 from jobq.core.duration import Duration, show
@@ -218,7 +218,7 @@ class Session:
     @property
     def dead_letters(self) -> list[LetterRow]:
         """The dead letters, the newest first."""
-        return list(Desk(self.app.store, self.app.codec).letters())
+        return list(Letters(self.app.store, self.app.codec).rows())
 
     # how it is done
 

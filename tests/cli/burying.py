@@ -7,6 +7,8 @@ import msgpack
 
 from jobq.core import result
 from jobq.core.codec import Codec
+from jobq.core.fingerprint import NO_GROUP, group_of
+from jobq.core.head import read_head
 from jobq.core.history import AttemptRecord, History
 from jobq.core.ids import make_job_id
 from jobq.core.letter import Letter
@@ -93,7 +95,10 @@ class Undertaker:
         said = letter if letter is not None else dead()
         blob = said if isinstance(said, bytes) else said.encode()
         why = result.dead("KeyError", "'ada'", TRACEBACK, 4)
-        assert self.store.run(settle.bury(attempt, call, blob, 60_000, why))
+        group = NO_GROUP
+        if isinstance(said, Letter):
+            group = group_of(read_head(call).name, said.failure)
+        assert self.store.run(settle.bury(attempt, call, blob, 60_000, why, group=group))
 
     def dead(
         self,

@@ -54,9 +54,9 @@ def test_json_of_a_list_is_one_array_of_objects(run: Run, undertaker: Undertaker
     assert ran.out.count("\n") == 1
     [found] = json.loads(ran.out)
     assert list(found) == [
-        "id", "job", "args", "kwargs", "problem", "raw", "signed_by", "queue", "attempts",
-        "error", "message", "reason", "failed_at", "enqueued_at", "traceback", "history",
-        "readable",
+        "id", "job", "args", "kwargs", "problem", "raw", "signed_by", "headers", "queue",
+        "attempts", "error", "message", "reason", "failed_at", "enqueued_at", "traceback",
+        "history", "readable", "group",
     ]  # fmt: skip
     assert found["id"] == job_id
     assert found["job"] == "shop.send"
@@ -131,7 +131,7 @@ def test_show_has_the_error_as_headline_and_the_traceback(run: Run, undertaker: 
     assert "job       shop.send('ada', n=1)" in lines
     assert "why       attempts used up" in lines
     assert "2023-11-14 22:13:20 UTC" in text
-    assert '    File "shop/jobs.py", line 7, in send' in lines
+    assert '  >   File "shop/jobs.py", line 7, in send' in lines
     assert "  2023-11-14 22:13:24 UTC  attempt 4 failed  KeyError: 'ada'" in lines
     assert f"jobq dlq retry {job_id}" in text
 

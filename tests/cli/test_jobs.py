@@ -104,9 +104,10 @@ def test_a_job_from_ready_to_succeeded(run: Run, undertaker: Undertaker) -> None
 
     ready = shown()
     assert list(ready) == [
-        "id", "queue", "state", "job", "args", "kwargs", "problem", "raw", "signed_by",
+        "id", "queue", "state", "job", "args", "kwargs", "problem", "raw", "signed_by", "headers",
         "attempt", "worker", "enqueued_at", "due_at", "paused", "failed_at", "result",
         "result_problem", "reason", "error", "message", "traceback", "history",
+        "progress",
     ]  # fmt: skip
     assert (ready["id"], ready["queue"], ready["state"]) == (job_id, "mail", "ready")
     assert (ready["job"], ready["args"], ready["kwargs"]) == ("shop.send", ["ada"], {"n": 1})

@@ -5,7 +5,7 @@ import msgpack
 import pytest
 
 from jobq.cli.weights import WeightedQueue, queues_and_weights, told
-from jobq.client.rows import worker_row
+from jobq.client.worker_rows import worker_row
 from jobq.store.ops.inspect import Presence
 
 

@@ -72,7 +72,7 @@ def deaf():
     job = ground.send("jobs.deaf")
     ground.wait_traced("started")
     cancel(ground, job.id)
-    worker.wait_for_line(r"killed worker pid=\d+ job ignored its cancel")
+    worker.wait_for_line(r"killed worker pid=\d+ reason='job ignored its cancel'")
     wait_until(lambda: job.status() == "cancelled", "it is cancelled", PATIENCE)
     assert isinstance(ground.send("jobs.who").result(timeout=PATIENCE), int)
     assert ground.dead() == []

@@ -37,7 +37,7 @@ def test_a_killed_worker_loses_no_short_job(ground: Ground) -> None:
     assert max(ran.values()) <= 2
     assert ran.total() - MANY <= HELD
     assert ground.dead() == []
-    supervisor.wait_for_line(r"worker died pid=\d+ killed by SIGKILL")
+    supervisor.wait_for_line(r"worker died pid=\d+ end=killed by SIGKILL")
     wait_until(lambda: len(started_by(supervisor)) == 2, "there is a new worker")
     assert other in started_by(supervisor)
     assert ground.succeeded() == MANY

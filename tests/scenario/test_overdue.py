@@ -43,7 +43,7 @@ def test_it_is_a_failed_attempt_each_time_and_then_a_dead_letter(ground: Ground)
     assert said in str(letter)
     assert [row[0] for row in ground.traced("stuck")] == ["1", "2"]
     wait_until(lambda: len(children(worker.pid)) == 1, "it has a successor")
-    killed = re.findall(r"killed worker pid=\d+ job stuck", worker.text)
+    killed = re.findall(r"killed worker pid=\d+ reason='job stuck", worker.text)
     assert len(killed) == 2
     assert "worker died" not in worker.text
     assert isinstance(ground.send("jobs.who").result(timeout=PATIENCE), int)

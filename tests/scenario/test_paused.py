@@ -138,7 +138,7 @@ def test_a_worker_that_starts_takes_nothing_of_what_is_paused(ground: Ground) ->
     queue.resume()
     queue.pause("jobs.mail")
     ground.put("jobs.other", [(3,)], "mail")
-    assert "left what is paused queue=mail job=jobs.mail" in "".join(ground.burst().err)
+    assert "left what is paused queue=mail name=jobs.mail" in "".join(ground.burst().err)
     assert ground.ran("other") == {3: 1}
     assert ground.ran() == {7: 1}
     queue.resume("jobs.mail")

@@ -87,7 +87,9 @@ def test_poison_among_many_queues_does_not_hold_the_others(ground: Ground) -> No
     ground.put("jobs.short", [(n,) for n in range(200)])
     ground.burst("--processes", "2")
     assert len(ground.traced("poison")) == 9
-    assert len(ground.dead()) == 3
+    dead = ground.dead()
+    assert len(dead) == 3
+    assert len({one["group"] for one in dead}) == 1, "they all died of the same"
     assert ground.ran() == once_each(200)
 
 

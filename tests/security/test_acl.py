@@ -175,9 +175,12 @@ def test_a_reader_looks_and_changes_nothing(server: Server, make_ground: MakeGro
     )
     looks: list[tuple[str, ...]] = [
         ("queues",),
+        ("metrics",),
         ("workers",),
         ("job", "show", waits.id),
         ("dlq", "list"),
+        ("dlq", "list", "--group"),
+        ("dlq", "list", "--error", "*", "--since", "1h"),
         ("dlq", "show", letter["id"]),
         ("dlq", "export"),
     ]

@@ -128,6 +128,7 @@ def test_the_values_are_nowhere_but_in_the_call(ground: Ground) -> None:
     for _, fields in ground.server.cli("XRANGE", keys.dead("default"), "-", "+"):
         assert SECRET.encode() in fields[1]
         assert shows(repr(fields[2:])) == []
+    assert shows(repr(ground.server.cli("HGETALL", keys.groups("default")))) == []
     for key in ground.server.cli("KEYS", "*:result:*"):
         assert shows(repr(ground.server.cli("GET", key))) == []
 

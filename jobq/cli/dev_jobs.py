@@ -1,0 +1,55 @@
+"""A line for the start and the end of each job: what `jobq dev` shows of the work."""
+
+import logging
+from collections.abc import Awaitable
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Final, cast
+
+from jobq.core.annotations import Function
+from jobq.core.clock import Clock, SystemClock
+from jobq.core.current import running
+from jobq.core.hooks import around
+from jobq.core.ports import Application
+from jobq.runtime.arguments import arguments_of
+from jobq.runtime.delivery import Delivery
+
+log = logging.getLogger("jobq.worker")
+
+_STARTED: Final = "started job=%s name=%s attempt=%d args=%s"
+_RAN: Final = "ran job=%s name=%s attempt=%d took=%.4fs"
+
+
+def tell_of_jobs(app: Application, clock: Clock = SystemClock()) -> None:
+    """Log each start of a job of this app with its arguments, and each return.
+
+    Attempts that fail are logged by the worker. Sensitive arguments are redacted.
+    """
+    middleware, codec = app.hooks.around_run, app.codec
+
+    def started() -> Delivery:
+        delivery = cast("Delivery", running.get())
+        shown = arguments_of(delivery.call, codec, delivery.definition.sensitive)
+        log.info(_STARTED, *delivery.named, shown)
+        return delivery
+
+    def wrap(function: Function) -> Function:
+        inside = around(function, middleware)
+
+        @wraps(function)
+        def run(*args: object, **kwargs: object) -> object:
+            delivery, began = started(), clock.monotonic()
+            value = inside(*args, **kwargs)
+            log.info(_RAN, *delivery.named, clock.monotonic() - began)
+            return value
+
+        @wraps(function)
+        async def arun(*args: object, **kwargs: object) -> object:
+            delivery, began = started(), clock.monotonic()
+            value = await cast("Awaitable[object]", inside(*args, **kwargs))
+            log.info(_RAN, *delivery.named, clock.monotonic() - began)
+            return value
+
+        return arun if iscoroutinefunction(function) else run
+
+    app.registry.wrap(wrap)
