@@ -82,6 +82,9 @@ _MOST_NAME: Final = 800
 #: Characters of the milliseconds in the id of an entry, from 2001 to 2286.
 _MS_CHARS: Final = 13
 
+#: From here on a time is in tens of seconds, not in minutes: 1973 in the one, 2160 in the other.
+_TENS_FROM: Final = 10**8
+
 #: Numbers by their keys.
 Counts = dict[str, int]
 
@@ -94,12 +97,14 @@ class Count(NamedTuple):
         job: the job function.
         key: which number it is.
         value: it.
+        name: how it is called in Redis.
     """
 
     minute: int
     job: str
     key: str
     value: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,15 +257,17 @@ def read_count(name: bytes, value: bytes) -> Count | None:
     """Return a number that is in no row yet; None: it is none.
 
     Args:
-        name: the minute, the key and the job function, with spaces between them.
+        name: the minute, or the tens of seconds, the key and the job function, with spaces between
+            them.
         value: the number in decimal.
     """
-    minute, _, rest = name.decode("utf-8", "replace").partition(" ")
+    text = name.decode("utf-8", "replace")
+    minute, _, rest = text.partition(" ")
     key, space, job = rest.partition(" ")
     at, number = whole(minute), whole(value)
     if at is None or number is None or not space or key not in _KEYS:
         return None
-    return Count(at, job, key, number)
+    return Count(at if at < _TENS_FROM else at // 6, job, key, number, text)
 
 
 def counted_as(name: str) -> str:

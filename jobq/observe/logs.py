@@ -11,9 +11,10 @@ import logging
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, TextIO
 
 from jobq.core.current import running
+from jobq.errors import JobTimedOut
 from jobq.observe.events import fields_of, own
 from jobq.observe.joblog import JobLogHandler
 
@@ -64,7 +65,7 @@ def configure(log_format: Format, *, verbose: bool) -> Callable[[], None]:
         there too, from INFO on, unless the app has configured logging itself; and lets each record
         that is made inside a job know it.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     ours = logging.getLogger("jobq")
     ours.handlers[:] = [handler]
@@ -97,6 +98,16 @@ def _in_worker(handler: logging.Handler) -> None:
 
     make.knows_job = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(make)
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes lines, also those that jobs make; what ends a job there must reach it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  as logging calls it
+        """Say that a line could not be written, unless its job is what has ended."""
+        if isinstance(sys.exc_info()[1], JobTimedOut):
+            raise  # noqa: PLE0704  called where it was caught
+        super().handleError(record)
 
 
 class TextFormatter(logging.Formatter):

@@ -15,9 +15,9 @@ from jobq.core.registry import Definition
 from jobq.core.reports import KEPT_MS, LEAST_MS
 from jobq.core.signing import inner
 from jobq.core.tally import NO_SPAN, Span
-from jobq.errors import CallUnreadable
+from jobq.errors import CallUnreadable, JobqError
 from jobq.runtime.describe import enqueued_ms, text
-from jobq.runtime.inside import Inside, Report
+from jobq.runtime.inside import ENDED, Inside, Report
 from jobq.store.ops import fetch
 
 #: An entry that this worker holds, not yet read: its line (in ``retries`` its queue), itself, its
@@ -143,7 +143,13 @@ class Delivery:
         return text if redactor is None else redactor.text(text)
 
     def report(self) -> Report:
-        """Return what this attempt reports, from now on of its own."""
+        """Return what this attempt reports, from now on of its own.
+
+        Raises:
+            JobqError: it has ended without a report; what it has started goes on.
+        """
+        if self.span is not NO_SPAN and not isinstance(self.inside, Report):
+            raise JobqError(ENDED)
         found = self.inside = self.inside.of(self.item, self.job_id, self.redact)
         return found
 

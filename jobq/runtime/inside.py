@@ -40,6 +40,10 @@ T = TypeVar("T")
 WINDOW: Final = 256
 WINDOW_BYTES: Final = 256 << 10
 
+#: Why something is not reported.
+ELSEWHERE: Final = "a job reports from the process of its worker only"
+ENDED: Final = "the job has ended: it can report nothing any more"
+
 #: Nobody has looked yet.
 _UNKNOWN: Final = b"unknown"
 
@@ -84,13 +88,14 @@ class Inside:
         courier: takes reports; None: there is none here.
     """
 
-    __slots__ = ("courier", "still_mine")
+    __slots__ = ("_process", "courier", "still_mine")
 
     def __init__(
         self, still_mine: "Callable[[Item], bool]", courier: Courier | None = None
     ) -> None:
         self.still_mine = still_mine
         self.courier = courier
+        self._process = os.getpid()
 
     def of(self, item: "Item", job_id: bytes, redact: Callable[[str], str]) -> "Report":
         """Return the report of an attempt.
@@ -101,6 +106,8 @@ class Inside:
         courier = self.courier
         if courier is None:
             raise JobqError("reports of jobs are not taken here")
+        if os.getpid() != self._process:  # forked by a job: the thread of the courier is not there
+            raise JobqError(ELSEWHERE)
 
         def make(name: str) -> Report:
             attempt = Attempt(item[0], courier.consumer, item[1], job_id, item[3])
@@ -121,6 +128,7 @@ class Report:
     Attributes:
         still_mine: tells whether this worker holds the lease of a job.
         lost: Redis has said that others have the job.
+        refusal: what Redis said last when it refused a batch; empty: nothing.
     """
 
     def __init__(
@@ -134,6 +142,7 @@ class Report:
     ) -> None:
         self.still_mine = still_mine
         self.lost = False
+        self.refusal = ""
         self._courier = courier
         self._item = item
         self._attempt = attempt
@@ -328,9 +337,9 @@ class Report:
 
     def _check(self) -> None:
         if os.getpid() != self._process:
-            raise JobqError("a job reports from the process of its worker only")
+            raise JobqError(ELSEWHERE)
         if self._closed:
-            raise JobqError("the job has ended: it can report nothing any more")
+            raise JobqError(ENDED)
 
     def _check_lost(self) -> None:
         if self.lost:
@@ -338,13 +347,19 @@ class Report:
 
     def _poke(self) -> None:
         if not self._queued:
-            self._queued = True
-            self._courier.poke(self)
+            self._say()
 
     def _flush(self, answer: Answer) -> None:
         self._waiters.append(answer)
-        self._queued = True
-        self._courier.poke(self)
+        self._say()
+
+    def _say(self) -> None:
+        try:
+            self._queued = True
+            self._courier.poke(self)
+        except BaseException:  # the job was ended just here; what it reports next is said again
+            self._queued = False
+            raise
 
     def _look(self, answer: Answer) -> None:
         self._courier.ask(checkpoint(self._queue, self._attempt.job_id.decode()), answer)

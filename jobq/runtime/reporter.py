@@ -163,10 +163,10 @@ class Reporter:
     def _gather(self, things: dict[Report | _Question, None]) -> bool:
         """Add what else comes, until it is time to send; false when the thread is to end."""
         until = self._sent + PAUSE
+        if any(map(_is_urgent, things)):
+            until = 0.0
         while True:
             left = until - self._clock.monotonic()
-            if any(isinstance(one, _Question) or one.urgent for one in things):
-                left = 0.0
             try:
                 thing = self._todo.get(timeout=left) if left > 0 else self._todo.get_nowait()
             except Empty:
@@ -174,6 +174,8 @@ class Reporter:
             if thing is None:
                 return False
             things[thing] = None
+            if _is_urgent(thing):
+                until = 0.0
 
     def _collect(self, reports: list[Report]) -> tuple[list[_Letter], list[Answer]]:
         """Take what the reports have; also those who wait for any of it."""
@@ -199,7 +201,8 @@ class Reporter:
 
     def _read(self, letter: _Letter, answer: object) -> None:
         if isinstance(answer, StoreError):
-            if not isinstance(answer, StoreUnavailable):
+            said, letter.report.refusal = letter.report.refusal, str(answer)
+            if not isinstance(answer, StoreUnavailable) and said != letter.report.refusal:
                 log.warning("kept no reports job=%s error=%s", text(letter.report.job_id), answer)
             _tell(letter.waiters, answer)
         elif not answer:
@@ -239,6 +242,11 @@ class Reporter:
         if self._connection is None:
             self._connection = self._connect()
         return self._connection
+
+
+def _is_urgent(thing: Report | _Question) -> bool:
+    """Tell whether somebody waits; who begins to wait says so again."""
+    return isinstance(thing, _Question) or thing.urgent
 
 
 def _unavailable(error: JobqError) -> StoreUnavailable:

@@ -13,6 +13,7 @@ import pytest
 
 from jobq import JobQ
 from jobq.core.current import RunningJob, moment, running
+from jobq.errors import JobTimedOut
 from jobq.observe import logs
 from jobq.observe.events import event_of
 from jobq.observe.joblog import JobLogHandler
@@ -260,3 +261,14 @@ def test_arguments_are_shown_as_they_may_be() -> None:
     assert shown.startswith("('ada', [redacted], {'token': '[redacted]'}, 'xxx")
     assert shown.endswith("xxx', 7, key=[redacted])")
     assert len(shown) < 400
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_end_of_the_time_of_a_job_is_not_lost_in_a_handler(kept: bool) -> None:
+    class Slow:
+        def __str__(self) -> str:
+            raise JobTimedOut(1.0)  # as the signal does, wherever it finds the job
+
+    with in_worker("text", *([JobLogHandler()] if kept else [])), in_job():  # noqa: SIM117
+        with pytest.raises(JobTimedOut):
+            logging.getLogger("shop").info("%s", Slow())

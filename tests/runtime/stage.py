@@ -16,6 +16,7 @@ from jobq.runtime.executors import loop as loop_module
 from jobq.runtime.executors.inline import InlineExecutor
 from jobq.runtime.executors.loop import LoopExecutor
 from jobq.runtime.executors.plan import Plan
+from jobq.runtime.inside import Courier
 from jobq.runtime.notes import Notes
 from jobq.runtime.redis_time import redis_ms
 from jobq.store.address import Address, parse_url
@@ -39,6 +40,8 @@ class Stage:
         self.board = Board()
         self.lease = lease
         self._connections: list[Connection] = []
+        #: Takes the reports of the jobs, if there is one.
+        self.courier: Courier | None = None
 
     def run(
         self,
@@ -79,6 +82,7 @@ class Stage:
             max_jobs=max_jobs,
         )
         notes = Notes(self.board, queues, lease=self.lease, clock=clock)
+        notes.inside.courier = self.courier
         executor: InlineExecutor | LoopExecutor
         if loop or threads > 1:
             executor = LoopExecutor(plan, attempts, self._locate, self.board, clock, notes)

@@ -14,13 +14,17 @@ import pytest
 from redis import Redis
 
 from jobq import JobHandle, JobQ, current_job
+from jobq.core.clock import SystemClock
 from jobq.core.current import RunningJob, moment
-from jobq.errors import JobCancelled, JobFailed, JobTimedOut
+from jobq.errors import JobCancelled, JobFailed, JobqError, JobTimedOut
 from jobq.runtime.board import LOST, Place
 from jobq.runtime.executors import inline, loop, tasks, threads
+from jobq.runtime.reporter import Reporter
 from jobq.store import keys
+from jobq.store.address import parse_url
+from jobq.store.connection import Connection
 from jobq.store.ops.inspect import count
-from tests.runtime.stage import Stage, name_of
+from tests.runtime.stage import ME, Stage, name_of
 from tests.support.server import Server
 from tests.support.wait import wait_until
 
@@ -458,3 +462,54 @@ def test_async_jobs_do_not_share_context_variables(stage: Stage, redis: Redis) -
     jobs = stage.app.job(name="look")(look).map([(n,) for n in range(50)])
     stage.run(loop=True, concurrency=1)
     assert {job.result(timeout=0) for job in jobs} == {None}
+
+
+def _reporting(stage: Stage) -> Reporter:
+    """A reporter whose first trip takes longer than what it must not be late for."""
+
+    def connect() -> Connection:
+        threading.Event().wait(0.1)
+        return Connection(lambda: parse_url(stage.app.redis_url()))
+
+    found = Reporter(connect, stage.app.codec, None, consumer=ME, clock=SystemClock())
+    stage.courier = found
+    return found
+
+
+def test_a_cancel_that_comes_too_late_does_not_lose_what_was_reported(stage: Stage) -> None:
+    reporter = _reporting(stage)
+
+    @stage.app.job(name="work")
+    async def work() -> None:
+        await current_job().astream("last words")
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()  # it comes where the task waits next
+
+    job = work.delay()
+    stage.run(loop=True)
+    reporter.stop()
+    assert job.status() == "succeeded"
+    assert [part.value for part in job.stream()] == ["last words"]
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_what_goes_on_when_its_job_has_ended_reports_nothing(stage: Stage, loop: bool) -> None:
+    reporter = _reporting(stage)
+    kept: list[RunningJob] = []
+
+    def end() -> None:
+        wait_until(lambda: job.status() == "succeeded", "the job has ended")
+        with pytest.raises(JobqError, match="has ended"):
+            kept[0].progress(0.5)
+
+    async def awork() -> None:
+        kept.append(current_job())
+
+    def work() -> None:
+        kept.append(current_job())
+
+    stage.app.job(name="work")(awork if loop else work)
+    job = stage.app.send("work")
+    stage.run(end, loop=loop)
+    reporter.stop()

@@ -9,7 +9,14 @@ import pytest
 from jobq.core.clock import SystemClock
 from jobq.core.codec import Codec
 from jobq.core.signing import Signer
-from jobq.errors import AttemptLost, CallUntrusted, JobqError, StoreUnavailable
+from jobq.errors import (
+    AttemptLost,
+    CallUntrusted,
+    JobqError,
+    JobTimedOut,
+    StoreError,
+    StoreUnavailable,
+)
 from jobq.runtime.inside import WINDOW, Inside, Report
 from jobq.runtime.reporter import Reporter
 from jobq.store import keys
@@ -221,3 +228,40 @@ def test_a_signed_checkpoint_is_from_nobody_else(make: Make, server: Server) -> 
         server.cli("SET", keys.checkpoint("mail", "a"), forged, "KEEPTTL")
         with pytest.raises(CallUntrusted):
             make(signer).checkpointed()
+
+
+def test_another_process_reports_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make()  # as a child that a job has forked finds it
+    inside = Inside(lambda _item: True, made._courier)
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    with pytest.raises(JobqError, match="from the process of its worker"):
+        inside.of(("mail", b"1-1", None, 0, None, 0), b"b", lambda text: text)
+
+
+def test_what_ends_a_job_as_it_reports_does_not_keep_back_what_comes_after(
+    make: Make, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = make()
+
+    def poke(_report: Report) -> None:
+        raise JobTimedOut(1.0)
+
+    with monkeypatch.context() as amid:
+        amid.setattr(report._courier, "poke", poke)
+        with pytest.raises(JobTimedOut):
+            report.stream("a")
+    report.stream("b")
+    wait_until(lambda: streamed(store) == [(1, "a"), (2, "b")], "both have come")
+
+
+def test_a_refusal_is_logged_once(
+    make: Make, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.cli("SET", keys.chunks("mail", "a"), "of somebody else")
+    report = make()
+    for n in range(3):
+        with pytest.raises(StoreError):
+            report.checkpoint(n)
+    report.close(300_000)
+    server.cli("DEL", keys.chunks("mail", "a"))
+    assert len([one for one in caplog.messages if one.startswith("kept no reports")]) == 1

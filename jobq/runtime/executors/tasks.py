@@ -138,8 +138,8 @@ class AsyncSlots:
         delivery.span = began, clock()
         if self._executor.aborted and isinstance(error, asyncio.CancelledError):
             return  # it is we who fail, not the job: whoever recovers it will run it again
-        with suppress(BaseException):  # a cancel that comes now has come too late
-            await delivery.aclose(succeeded=error is None)
+        if delivery.inside is not self._executor.notes.inside:  # it has reported something
+            await _close(delivery, succeeded=error is None)
         try:
             self._executor.settle(delivery, error, value)
         finally:
@@ -164,6 +164,14 @@ class AsyncSlots:
             took, self._looked = now - self._looked, now
             self._ahead = max(1, min(MOST, int(self._finished * FLUSH / took)))
             self._finished = 0
+
+
+async def _close(delivery: Delivery, *, succeeded: bool) -> None:
+    """Wait until Redis has what a job has reported; a cancel that comes now has come too late."""
+    closing = asyncio.ensure_future(delivery.aclose(succeeded=succeeded))
+    while not closing.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait((closing,))
 
 
 def _has_begun(task: "asyncio.Task[None]") -> bool:

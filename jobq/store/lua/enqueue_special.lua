@@ -82,5 +82,5 @@ redis.call('ZADD', KEYS[3], number, ARGV[1])
 if own then
   for i = 9, #KEYS do redis.call('DEL', KEYS[i]) end
 end
-count_added(KEYS[8], now, ARGV, 9)
+count_added(KEYS[8], math.floor(now / 60000), ARGV, 9)
 return #where / 2

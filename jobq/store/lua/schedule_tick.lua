@@ -84,5 +84,5 @@ if #past > 0 then
   redis.call('LPUSH', KEYS[3], unpack(past))
   redis.call('LTRIM', KEYS[3], 0, ARGV[9] - 1)
 end
-if #calls > 0 then count_added(KEYS[6], now, calls, 2) end
+if #calls > 0 then count_added(KEYS[6], math.floor(now / 60000), calls, 2) end
 return { 1, '', '', waiting }

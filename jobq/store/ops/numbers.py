@@ -96,7 +96,7 @@ def roll(
     rows: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
     for one in counts:
         job = OTHERS if one.job in full else one.job
-        rows[one.minute, job].append(f"{one.minute} {one.key} {one.job}")
+        rows[one.minute, job].append(one.name)
     every = sorted(rows.items())
     return [_roll(queue, every[at : at + MOST_ROWS]) for at in range(0, len(every), MOST_ROWS)]
 
