@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from jobq.errors import JobqError
 
@@ -180,6 +180,9 @@ class RunningJob:
 def _arrived(facts: tuple[str, str, str, int, datetime], headers: dict[str, str]) -> RunningJob:
     return RunningJob(*facts, _headers=headers.copy)
 
+
+#: What the CancelledError says that ends an async job whose cancel was asked for.
+CANCELLED: Final = "the job was cancelled"
 
 #: Set by the worker; follows user code into the tasks and threads that it starts.
 running: ContextVar[Running] = ContextVar("jobq_running")

@@ -322,7 +322,7 @@ def many(ready: Sequence[bytes], spans: Sequence[Span], offset: float) -> Counts
     """Return what is counted of many first attempts of one job function. See `by_job`."""
     began, ended = zip(*spans, strict=True)
     counts: Counts = {_SUCCEEDED: len(ready)}
-    _put_sorted(counts, RUN, sorted(map(sub, ended, began)))
+    _put_runs(counts, list(map(sub, ended, began)))
     _put_waits(counts, ready, began, offset)
     return counts
 
@@ -333,6 +333,17 @@ def _put(counts: Counts, letter: str, seconds: float, times: int = 1) -> None:
     key = _BUCKETS[letter][bisect_left(BOUNDS, seconds)]
     counts[key] = counts.get(key, 0) + times
     counts[letter] = counts.get(letter, 0) + round(seconds * times * _PER_SECOND[letter])
+
+
+def _put_runs(counts: Counts, runs: list[float]) -> None:
+    """Add runs to the histogram: those of short jobs mostly fall into one bucket."""
+    place = bisect_left(BOUNDS, min(runs))
+    if place == bisect_left(BOUNDS, max(runs)):
+        key = _BUCKETS[RUN][place]
+        counts[key] = counts.get(key, 0) + len(runs)
+        counts[RUN] = counts.get(RUN, 0) + round(max(0.0, sum(runs)) * _PER_SECOND[RUN])
+    else:
+        _put_sorted(counts, RUN, sorted(runs))
 
 
 def _put_sorted(counts: Counts, letter: str, durations: Sequence[float]) -> None:

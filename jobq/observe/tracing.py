@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Protocol, TypeVar
 
 from jobq.core.carried import check_headers
-from jobq.core.current import RunningJob, running
+from jobq.core.current import CANCELLED, RunningJob, running
 from jobq.core.hooks import AroundEnqueue, AroundRun, Outgoing, Sent
 from jobq.errors import JobInterrupted, OptionError, Snooze
 
@@ -171,7 +171,8 @@ def _name(span: Span, sent: object) -> None:
 
 
 def _failed(span: Span, error: BaseException) -> None:
-    if isinstance(error, Snooze | JobInterrupted):
+    # The second is how an async job is cancelled; asyncio costs what sync jobs do not pay.
+    if isinstance(error, Snooze | JobInterrupted) or error.args == (CANCELLED,):
         span.set_attribute(OUTCOME, "snoozed" if isinstance(error, Snooze) else "interrupted")
         return
     kind = type(error)

@@ -209,7 +209,7 @@ class InlineExecutor:
         read, call, context = self._attempts.read, self._call, contextvars.copy_context
         succeeded, outboxes = self._attempts.done, self._outbox.done
         inside = self._inside
-        began = flushed = self._busy_since = clock()
+        began = flushed = since = self._busy_since = clock()
         ran = 0
         self._relief.watch()
         try:
@@ -223,25 +223,27 @@ class InlineExecutor:
                     self._outbox.add(delivery, item)  # type: ignore[arg-type]
                     continue
                 running(item[5])
-                since = self._busy_since = clock()
                 try:
                     value = context().run(call, delivery)
                 except BaseException as error:  # noqa: BLE001  whatever user code raises is a failure
-                    delivery.span = since, clock()
+                    now = clock()
+                    delivery.span = since, now
                     self._outbox.add(self._failed(delivery, error), item)
                 else:
-                    delivery.span = since, clock()
+                    now = clock()
+                    delivery.span = since, now
                     if item[3] or delivery.inside is not inside:  # it has reported something
                         self._outbox.add(self._attempts.succeeded(delivery, value), item)
                     else:
                         outboxes[item[0]].append(succeeded(delivery, value))
                 ran += 1
-                now = delivery.span[1]
-                self._busy_since = now
+                # The next one is timed from here on: reading it is far below what is counted.
+                since = self._busy_since = now
                 if now - flushed > FLUSH and waiting:
                     flushed = now
                     self._land()
                     self._link.trip(())
+                    since = self._busy_since = clock()
         finally:
             self._left -= ran
         self._rest()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from typing import cast
 
-from jobq.core.current import running
+from jobq.core.current import CANCELLED, running
 from jobq.core.pauses import Stopped
 from jobq.errors import JobTimedOut
 from jobq.runtime.delivery import Delivery
@@ -98,7 +98,7 @@ class AsyncSlots:
         for task, delivery in list(self._tasks.items()):
             # One whose task has not begun would end without a word to us: it is looked for again.
             if notes.wants(delivery.item) and _has_begun(task) and notes.claim(delivery.item):
-                task.cancel()
+                task.cancel(CANCELLED)
 
     def _start(self, delivery: Delivery) -> None:
         if self._context is None:

@@ -46,12 +46,15 @@ local log, chunks, from = KEYS[3], KEYS[4], 18 + 2 * tonumber(ARGV[17])
 for i = 18, from - 1, 2 do
   redis.call('XADD', log, '*', 'a', ARGV[7], 'l', ARGV[i], 'm', ARGV[i + 1])
 end
+if from > 18 then -- now, for the next XADD may fail
+  redis.call('XTRIM', log, 'MAXLEN', ARGV[14])
+  redis.call('PEXPIRE', log, ARGV[8])
+end
 local bytes = many > 0 and tonumber(redis.call('HGET', KEYS[2], 'bytes') or '0') or 0
 for i = from, #ARGV, 2 do
   redis.call('XADD', chunks, '*', 'a', ARGV[7], 'n', ARGV[i], 'v', ARGV[i + 1])
   many, bytes = many + 1, bytes + #ARGV[i + 1]
 end
-if from > 18 then redis.call('XTRIM', log, 'MAXLEN', ARGV[14]) end
 while many > 1 and (many > tonumber(ARGV[15]) or bytes > tonumber(ARGV[16])) do
   local oldest = redis.call('XRANGE', chunks, '-', '+', 'COUNT', 1)[1]
   if not oldest then break end
@@ -65,7 +68,7 @@ if ARGV[10] ~= '' then
 end
 redis.call('PEXPIRE', KEYS[2], ARGV[8])
 -- Not without need: it wakes those who read.
-if from > 18 or ARGV[9] == '1' then redis.call('PEXPIRE', KEYS[3], ARGV[8]) end
+if from == 18 and ARGV[9] == '1' then redis.call('PEXPIRE', log, ARGV[8]) end
 if #ARGV >= from or ARGV[9] == '1' then redis.call('PEXPIRE', KEYS[4], ARGV[8]) end
 if ARGV[12] ~= '0' then redis.call('SET', KEYS[5], ARGV[13], 'PX', ARGV[12]) end
 return 1

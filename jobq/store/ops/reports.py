@@ -25,6 +25,9 @@ from jobq.store.wire import Op, Script, Word, as_is, call, text
 #: Log lines and chunks in one read: of up to some MB, as a rule of some KB.
 PAGE = 100
 
+#: The greatest id of an entry; a stranger may have used it.
+_GREATEST = "18446744073709551615-18446744073709551615"
+
 _REPORT = Script("report")
 
 
@@ -107,6 +110,8 @@ def chunks(queue: str, job_id: str, after: str = "") -> Op[list[tuple[str, Chunk
 
 
 def _range(key: str, after: str) -> tuple[Word, ...]:
+    if after == _GREATEST:  # nothing can follow, and Redis refuses to look
+        return ("XRANGE", key, "+", "-", "COUNT", PAGE)
     return ("XRANGE", key, f"({after}" if after else "-", "+", "COUNT", PAGE)
 
 
