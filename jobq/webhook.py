@@ -27,5 +27,8 @@ def verify(
         secret: the one that was given to `JobQ.webhook`.
         tolerance: seconds that it may be old, or from the future.
         clock: tells what time it is.
+
+    Raises:
+        OptionError: the secret has less than 16 bytes, such as one that was left empty.
     """
     return is_genuine(headers, body, secret, clock.time(), tolerance)

@@ -1,9 +1,11 @@
 """A line for the start and the end of each job: what `jobq dev` shows of the work."""
 
 import logging
+import signal
 from collections.abc import Awaitable
 from functools import wraps
 from inspect import iscoroutinefunction
+from threading import current_thread, main_thread
 from typing import Final, cast
 
 from jobq.core.annotations import Function
@@ -39,17 +41,29 @@ def tell_of_jobs(app: Application, clock: Clock = SystemClock()) -> None:
         @wraps(function)
         def run(*args: object, **kwargs: object) -> object:
             delivery, began = started(), clock.monotonic()
-            value = inside(*args, **kwargs)
+            try:
+                value = inside(*args, **kwargs)
+            finally:
+                _leave_ctrl_c()
             log.info(_RAN, *delivery.named, clock.monotonic() - began)
             return value
 
         @wraps(function)
         async def arun(*args: object, **kwargs: object) -> object:
             delivery, began = started(), clock.monotonic()
-            value = await cast("Awaitable[object]", inside(*args, **kwargs))
+            try:
+                value = await cast("Awaitable[object]", inside(*args, **kwargs))
+            finally:
+                _leave_ctrl_c()
             log.info(_RAN, *delivery.named, clock.monotonic() - began)
             return value
 
         return arun if iscoroutinefunction(function) else run
 
     app.registry.wrap(wrap)
+
+
+def _leave_ctrl_c() -> None:
+    """Leave Ctrl-C to the supervisor again: a debugger listens to it after its `continue`."""
+    if current_thread() is main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

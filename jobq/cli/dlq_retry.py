@@ -134,6 +134,8 @@ def _say(
         say(f"jobq: stopped: {clean(progress.stopped)}; {count_text(left)} left", err=True)
         if progress.failed:
             say("fix: jobq dlq list --group shows why they fail", err=True)
+        elif progress.stopped != INTERRUPTED:  # nobody has tried them
+            say("fix: jobq workers shows whether any worker reads their queue", err=True)
 
 
 def _code(progress: Progress, missing: list[str]) -> int:

@@ -22,7 +22,10 @@ def time_or_age(text: str) -> datetime | timedelta:
     """
     if "T" in text or "-" in text or ":" in text:
         return moment(text)
-    return timedelta(seconds=duration(text))
+    try:
+        return timedelta(seconds=duration(text))
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{error.message} Or a moment: 2026-11-24T08:00Z.") from None
 
 
 def attempts(text: str) -> Attempts:

@@ -83,7 +83,8 @@ def _look(app: JobQ, job_id: str, queue: str | None) -> tuple[JobRow, bytes]:
         )
     if seen.call is None:
         raise JobqError(
-            f"job {job_id} has {row.state}: its call is not kept, so it cannot be run again"
+            f"job {job_id} {'was' if row.state == 'cancelled' else 'has'} {row.state}: its call is "
+            "not kept, so it cannot be run again"
         )
     return row, seen.call
 

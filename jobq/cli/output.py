@@ -110,6 +110,19 @@ def cut(text: str, cells: int) -> str:
     return kept + "…"
 
 
+def fits(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, cuttable: Sequence[str] = ()
+) -> bool:
+    """Tell whether `table` can write this as narrow as the terminal is."""
+    widths = [
+        max(width(clean(cell)) for cell in column) for column in zip(heads, *rows, strict=True)
+    ]
+    for name in cuttable:
+        at = heads.index(name)
+        widths[at] = min(widths[at], max(NARROW, width(name)))
+    return sum(widths) + GAP * (len(heads) - 1) <= columns()
+
+
 def table(
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],

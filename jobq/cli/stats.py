@@ -10,7 +10,7 @@ from jobq.cli import shapes, shapes_stats
 from jobq.cli.exits import NothingMatched
 from jobq.cli.opening import open_app
 from jobq.cli.options import duration, json_option, queue_option, redis_options
-from jobq.cli.output import say, table
+from jobq.cli.output import fits, say, table
 from jobq.client.desk import Desk
 from jobq.client.numbers import HOURS, MINUTES, Kind, Numbers, Point, Step
 from jobq.core.duration import show
@@ -73,16 +73,20 @@ def _show(points: Sequence[Point], by: Step | None) -> None:
     some = [name for name in _SOMETIMES if any(one[name] for one in totals)]
     counters = (*_ALWAYS, *some)
     heads = ("QUEUE", "JOB") if by is None else (f"{by.upper()} (UTC)",)
-    numbers = (*map(str.upper, counters), *_TIMES)
-    rows = [
-        (
-            *_names(one, by),
-            *(f"{one.tally.counters[name]:,}" for name in counters),
-            *_times(one.tally),
-        )
-        for one in points
-    ]
-    table((*heads, *numbers), rows, right=numbers, cuttable=heads if by is None else ())
+    cuttable = heads if by is None else ()
+    names = [_names(one, by) for one in points]
+    counts = [tuple(f"{one[name]:,}" for name in counters) for one in totals]
+    times = [_times(one.tally) for one in points]
+    upper = tuple(map(str.upper, counters))
+    rows = [(*name, *count, *time) for name, count, time in zip(names, counts, times, strict=True)]
+    if fits((*heads, *upper, *_TIMES), rows, cuttable=cuttable):
+        table((*heads, *upper, *_TIMES), rows, right=(*upper, *_TIMES), cuttable=cuttable)
+    else:
+        below = [(*name, *count) for name, count in zip(names, counts, strict=True)]
+        table((*heads, *upper), below, right=upper, cuttable=cuttable)
+        say("")
+        below = [(*name, *time) for name, time in zip(names, times, strict=True)]
+        table((*heads, *_TIMES), below, right=_TIMES, cuttable=cuttable)
     if by is None and any(one.job == "*" for one in points):
         say("*: job functions beyond the 200 of a queue that have numbers of their own.", err=True)
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final, Literal
 
 from jobq.core.tally import MOST_JOBS, OTHERS, Counts, Tally, add, tally_of
@@ -238,8 +239,12 @@ def _moment(number: int, length: int) -> datetime:
 
 
 def _in_rows(fresh: Fresh, rows: dict[str, Counts]) -> Fresh:
-    """Return numbers by the job function in whose rows they will be."""
-    if len(rows) < MOST_JOBS:
+    """Return numbers by the job function in whose rows they will be: those that come first."""
+    new = {one.job for one in fresh.counts} - rows.keys() - {OTHERS}
+    room = max(0, MOST_JOBS - len(rows))
+    if len(new) <= room:
         return fresh
-    counts = (one if one.job in rows else one._replace(job=OTHERS) for one in fresh.counts)
+    first = dict.fromkeys(one.job for one in sorted(fresh.counts) if one.job in new)
+    known = {*rows, *islice(first, room)}
+    counts = (one if one.job in known else one._replace(job=OTHERS) for one in fresh.counts)
     return replace(fresh, counts=tuple(counts))

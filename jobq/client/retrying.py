@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final
 
 from jobq.client.letters import Letters, Refusal
@@ -151,6 +150,7 @@ class PacedRetry:
             ConfigError: there is no key to sign with.
             StoreError: Redis refused or is gone; `progress` says how far it came.
         """
+        upcoming = next(chosen, None)  # one ahead: after the last one it does not wait for a turn
         while not self._stopped:
             if self._asked:
                 self._stopped = INTERRUPTED
@@ -158,7 +158,13 @@ class PacedRetry:
             self._look()
             match self._pacer.step(self._clock.monotonic()):
                 case Release(many):
-                    self._release(list(islice(chosen, min(many, BATCH))), resign=resign)
+                    batch: list[Found] = []
+                    while upcoming is not None and len(batch) < min(many, BATCH):
+                        batch.append(upcoming)
+                        upcoming = next(chosen, None)
+                    self._release(batch, resign=resign)
+                    if upcoming is None:
+                        self._pacer.has_no_more()
                 case Wait(seconds):
                     self._sleep(min(seconds, LOOK))
                 case Stop(why):
@@ -168,9 +174,6 @@ class PacedRetry:
         return self.progress
 
     def _release(self, batch: list[Found], *, resign: bool) -> None:
-        if not batch:
-            self._pacer.has_no_more()
-            return
         for queue in dict.fromkeys(one.queue for one in batch):
             here = {one.dead.job_id: one for one in batch if one.queue == queue}
             came = self._letters.revive(here.values(), resign=resign)

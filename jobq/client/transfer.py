@@ -11,7 +11,6 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Final, cast
 
 from jobq.client.walking import Found
@@ -34,6 +33,8 @@ from jobq.store.sync import Store
 MOST_CHARS: Final = 16 * 1024 * 1024
 
 _BATCH: Final = 100
+#: Characters of lines that are held at once, beside the last one.
+_BATCH_CHARS: Final = MOST_CHARS
 _LINES: Final = frozenset("jhl")
 #: Milliseconds of the last second that a datetime can have.
 _LAST_MS: Final = 253_402_300_799_000
@@ -94,7 +95,7 @@ def take_in_lines(store: Store, codec: Codec, lines: Iterable[str]) -> Iterator[
     """
     known: set[str] = set()
     numbered = enumerate(lines, 1)
-    while batch := list(islice(numbered, _BATCH)):
+    while batch := _batch(numbered):
         read: list[Found] = []
         refused: list[tuple[int, str]] = []
         for number, line in batch:
@@ -107,6 +108,16 @@ def take_in_lines(store: Store, codec: Codec, lines: Iterable[str]) -> Iterator[
             known.add(queue)
         added = sum(_add(store, read))
         yield Taken(added, len(read) - added, tuple(refused))
+
+
+def _batch(numbered: Iterator[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Return the next lines: fewer where they are long, for anybody may have made the file."""
+    batch: list[tuple[int, str]] = []
+    chars = 0
+    while chars < _BATCH_CHARS and len(batch) < _BATCH and (one := next(numbered, None)):
+        batch.append(one)
+        chars += len(one[1])
+    return batch
 
 
 def read_line(line: str, codec: Codec) -> Found:

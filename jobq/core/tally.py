@@ -94,7 +94,7 @@ class Count(NamedTuple):
 
     Attributes:
         minute: since 1970.
-        job: the job function.
+        job: the job function; `OTHERS`: what a stranger has named in bytes that are no text.
         key: which number it is.
         value: it.
         name: how it is called in Redis.
@@ -104,7 +104,7 @@ class Count(NamedTuple):
     job: str
     key: str
     value: int
-    name: str = ""
+    name: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +261,16 @@ def read_count(name: bytes, value: bytes) -> Count | None:
             them.
         value: the number in decimal.
     """
-    text = name.decode("utf-8", "replace")
-    minute, _, rest = text.partition(" ")
-    key, space, job = rest.partition(" ")
-    at, number = whole(minute), whole(value)
+    minute, _, rest = name.partition(b" ")
+    letters, space, raw = rest.partition(b" ")
+    at, number, key = whole(minute), whole(value), letters.decode("ascii", "replace")
     if at is None or number is None or not space or key not in _KEYS:
         return None
-    return Count(at if at < _TENS_FROM else at // 6, job, key, number, text)
+    try:
+        job = raw.decode()
+    except UnicodeDecodeError:
+        job = OTHERS
+    return Count(at if at < _TENS_FROM else at // 6, job, key, number, name)
 
 
 def counted_as(name: str) -> str:

@@ -42,6 +42,7 @@ def check_webhook(webhook: Webhook) -> Webhook:
     try:
         parts = urlsplit(url)
         port = parts.port
+        (parts.hostname or "").encode("idna")
     except (AttributeError, TypeError, ValueError):
         raise OptionError(f"app.webhook() takes a URL; got {shown(url)}") from None
     if not isinstance(url, str) or parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -106,7 +107,12 @@ def is_genuine(
         body: the bytes of the request, as they came.
         now: seconds since 1970.
         tolerance: seconds that it may be old, or from the future.
+
+    Raises:
+        OptionError: the secret is none, such as one that was left empty: anybody could sign.
     """
+    if len(_key(secret)) < LEAST_SECRET:
+        raise OptionError(f"verify(secret=...): use {LEAST_SECRET} bytes or more, as the sender")
     from hmac import compare_digest  # noqa: PLC0415  3 ms, for OpenSSL
 
     found = {name.lower(): value for name, value in headers.items()}

@@ -14,6 +14,10 @@ class JobLogHandler(logging.Handler):
     `JobHandle.logs` and ``jobq job logs``.
     """
 
+    def createLock(self) -> None:  # noqa: N802  as logging calls it
+        """Have no lock: a job that is ended while it holds it would leave it locked for ever."""
+        self.lock = None
+
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, if a job runs here."""
         job = running.get(None)

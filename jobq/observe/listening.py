@@ -1,6 +1,7 @@
 """Where the metrics are served: a socket, made before anything else is started."""
 
 import socket
+from errno import EADDRINUSE
 from typing import Final
 
 from jobq.errors import ConfigError
@@ -46,8 +47,14 @@ def listen(address: str) -> socket.socket:
             found.close()
             raise
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"cannot listen on {address[:60]}: {error}") from None
+        raise ConfigError(f"cannot listen on {address[:60]}: {_why(error)}") from None
     return found
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, OSError) and error.errno == EADDRINUSE:
+        return "the address is in use by another process. Stop that one, or use another port"
+    return str(error)
 
 
 def address_of(listening: socket.socket) -> str:

@@ -82,7 +82,9 @@ class Informer:
         self._waiting: deque[tuple[Failed, bool]] = deque()
         self._dropped = 0
         self._wake = threading.Event()
+        #: Set while nothing waits; the lock lets nothing come between a look at that and the word.
         self._idle = threading.Event()
+        self._lock = threading.Lock()
         self._stopping = False
         self._is_lost = False
         self._look_at = 0.0
@@ -117,8 +119,9 @@ class Informer:
         if len(self._waiting) >= MOST:
             self._dropped += 1
             return
-        self._waiting.append((failed, attempted))
-        self._idle.clear()
+        with self._lock:
+            self._waiting.append((failed, attempted))
+            self._idle.clear()
         self._wake.set()
 
     def flush(self, patience: float) -> None:
@@ -133,8 +136,9 @@ class Informer:
                 self._wake.wait(self._rest())
                 self._wake.clear()
                 self._round()
-                if not self._waiting:
-                    self._idle.set()
+                with self._lock:
+                    if not self._waiting:
+                        self._idle.set()
             self._look_at = 0.0
             self._round()
         except BaseException:

@@ -74,6 +74,13 @@ class Postman:
 
     def _try(self, webhook: Webhook, message_id: str, body: bytes) -> tuple[int, str]:
         """Post once; the answer is the status, 0 if there is none, and what is wrong with it."""
+        try:
+            status = self._send(webhook, message_id, body)
+        except Exception as error:  # noqa: BLE001  of names, of certificates: hooks go on
+            return 0, f"{type(error).__name__}: {error}"[:200]
+        return status, f"it answered {status}"
+
+    def _send(self, webhook: Webhook, message_id: str, body: bytes) -> int:
         headers = headers_of(webhook, message_id, body, SystemClock().time())
         parts = urlsplit(webhook.url)
         target = parts.path or "/"
@@ -87,10 +94,7 @@ class Postman:
             connection.request("POST", target, body, headers)
             response = connection.getresponse()
             response.read(_MOST)
-        except (OSError, http.client.HTTPException) as error:
-            return 0, f"{type(error).__name__}: {error}"[:200]
-        else:
-            return response.status, f"it answered {response.status}"
+            return response.status
         finally:
             timer.cancel()
             connection.close()

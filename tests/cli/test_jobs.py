@@ -50,6 +50,7 @@ def test_queues_count_jobs_by_state(run: Run, undertaker: Undertaker) -> None:
     assert [one["name"] for one in found] == ["bulk", "mail"]
     mail = found[1]
     assert 0 <= mail.pop("oldest_seconds") < 60
+    assert mail.pop("enqueued_per_second") > 0
     assert mail == {
         "name": "mail",
         "ready": 1,
@@ -60,6 +61,8 @@ def test_queues_count_jobs_by_state(run: Run, undertaker: Undertaker) -> None:
         "dead": 1,
         "totals": {"succeeded": 1, "retried": 1, "dead": 1, "cancelled": 0, "expired": 0},
         "put_back": 0,
+        "backlog_seconds": None,
+        "processed_per_second": 0.0,
         "paused": [],
     }
     lines = run("queues").out.splitlines()

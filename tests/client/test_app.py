@@ -27,6 +27,7 @@ from jobq.errors import (
 from tests.client.hand import Hand
 from tests.conftest import StartServer
 from tests.support.server import Server
+from tests.support.wait import wait_until
 
 
 class Money:
@@ -324,7 +325,7 @@ async def test_closing_closes_and_the_app_can_be_used_again(server: Server) -> N
             assert connections(server) == before + 2
         app.close()
         await app.aclose()
-        assert connections(server) == before
+        wait_until(lambda: connections(server) == before, "the server has seen them go")
 
 
 def test_an_app_that_is_forgotten_goes(server: Server) -> None:

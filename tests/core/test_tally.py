@@ -121,10 +121,10 @@ def test_what_no_row_has_is_passed_over(row: bytes | None) -> None:
 
 def test_a_number_that_is_in_no_row_names_its_minute_and_job_function() -> None:
     assert tally.read_count(b"28333333 W12 a name", b"7") == Count(
-        28333333, "a name", "W12", 7, "28333333 W12 a name"
+        28333333, "a name", "W12", 7, b"28333333 W12 a name"
     )
     tens = tally.read_count(b"170000003 e a", b"7")
-    assert tens == Count(28333333, "a", "e", 7, "170000003 e a")
+    assert tens == Count(28333333, "a", "e", 7, b"170000003 e a")
     for name, value in (
         (b"28333333 W12", b"7"),
         (b"x s a", b"7"),

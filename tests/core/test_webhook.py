@@ -74,6 +74,13 @@ def test_anything_else_is_not(change: dict[str, str], body: bytes, secret: str, 
     assert not is_genuine({}, body, secret, now)
 
 
+@pytest.mark.parametrize("secret", ["", "short", "whsec_no base64, so no secret at all"])
+def test_without_a_secret_nothing_is_checked_at_all(secret: str) -> None:
+    headers = headers_of(Webhook(HOOK.url, secret), "msg_1", BODY, NOW)
+    with pytest.raises(OptionError, match="16 bytes"):
+        is_genuine(headers, BODY, secret, NOW)
+
+
 @pytest.mark.parametrize(
     ("hook", "problem"),
     [
@@ -83,6 +90,8 @@ def test_anything_else_is_not(change: dict[str, str], body: bytes, secret: str, 
         (Webhook("ops.test/in", SECRET), "http or https"),
         (Webhook("https://[", SECRET), "takes a URL"),
         (Webhook("https://ops.test:99999/", SECRET), "takes a URL"),
+        (Webhook("https://ops..test/", SECRET), "takes a URL"),
+        (Webhook(f"https://{'a' * 64}.test/", SECRET), "takes a URL"),
         (Webhook(3, SECRET), "takes a URL"),  # type: ignore[arg-type]
         (Webhook("https://ops.test/a b", SECRET), "characters"),
         (Webhook("https://ops.test/a\r\nX: y", SECRET), "characters"),

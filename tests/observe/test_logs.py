@@ -272,3 +272,8 @@ def test_the_end_of_the_time_of_a_job_is_not_lost_in_a_handler(kept: bool) -> No
     with in_worker("text", *([JobLogHandler()] if kept else [])), in_job():  # noqa: SIM117
         with pytest.raises(JobTimedOut):
             logging.getLogger("shop").info("%s", Slow())
+
+
+def test_a_job_that_is_ended_as_it_logs_leaves_no_lock_behind() -> None:
+    # Of logging's own handlers it would, between the lock and the block that gives it back.
+    assert JobLogHandler().lock is None

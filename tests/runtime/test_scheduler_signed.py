@@ -52,7 +52,7 @@ def test_the_call_of_a_signed_app_is_checked_and_signed_for_each_job(
         assert app.codec.decode_call(opened)[0] == "work"
         told = [line for line in caplog.messages if "not trusted" in line]
         assert len(told) == 1
-        assert "name=forged" in told[0]
+        assert "schedule=forged" in told[0]
         assert "not trusted" in app.schedules.get("forged").problem
         with JobQ(server.url) as bare:
             assert "not trusted" in bare.schedules.get("forged").problem, "as a supervisor noted"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenario.ground import Ground
+from tests.scenario.ground import PATIENCE, Ground
 from tests.support.wait import wait_until
 
 pytestmark = pytest.mark.slow
@@ -61,6 +61,17 @@ async def async_parent():
 async def async_child():
     trace("ran", 2)
 
+@app.job
+def endless():
+    trace("endless")
+    while True:
+        time.sleep(0.01)
+
+@app.job
+async def async_endless():
+    trace("endless")
+    await asyncio.sleep(60)
+
 @app.job(retries=1, backoff=0)
 def dying():
     if current_job().attempt == 1:
@@ -102,6 +113,19 @@ def test_spans_of_a_worker_are_linked_and_go_out_when_it_ends(
     assert len(ran) == 2
     assert {ids[one["parent_id"]]["name"] for one in ran} == {"senddefault"}
     assert len(found) == 6
+
+
+@pytest.mark.parametrize("name", ["endless", "async_endless"])
+def test_a_cancel_is_no_error(ground: Ground, name: str) -> None:
+    ground.write(TRACED)
+    handle = ground.app.send(f"jobs.{name}")
+    worker = ground.start("jobq", "worker", "--burst")
+    ground.wait_traced("endless")
+    handle.cancel()
+    worker.check(PATIENCE)
+    [span] = spans(ground)
+    assert span["status"]["status_code"] == "UNSET"
+    assert span["attributes"]["jobq.job.outcome"] == "interrupted"
 
 
 def test_the_trace_survives_the_process(ground: Ground) -> None:

@@ -97,6 +97,23 @@ def test_a_key_of_another_type_changes_nothing(
     server.cli("DEL", key)
 
 
+def test_an_entry_of_a_stranger_after_which_none_can_come(
+    mail: Line, server: Server, attempt: Attempt
+) -> None:
+    for kind in ("log", "chunks"):
+        words = ("a", "1", "n", "1", "v", "", "m", "strange")
+        server.cli("XADD", getattr(keys, kind)("mail", "a"), f"{2**64 - 1}-{2**64 - 1}", *words)
+        with pytest.raises(StoreError):
+            mail.run(reports.report(attempt, ALL))
+        assert server.cli("EXISTS", keys.checkpoint("mail", "a")) == 0
+        page = mail.run(getattr(reports, "lines" if kind == "log" else "chunks")("mail", "a"))
+        assert mail.run(reports.lines("mail", "a", page[-1][0])) == []
+        if kind == "log":
+            server.cli("DEL", keys.log("mail", "a"))
+    assert server.cli("PTTL", keys.log("mail", "a")) > 0, "what was written before has its TTL"
+    server.cli("DEL", keys.chunks("mail", "a"))
+
+
 def test_a_success_forgets_the_checkpoint(mail: Line, server: Server, attempt: Attempt) -> None:
     mail.run(reports.report(attempt, ALL))
     done = (attempt.entry, attempt.job_id, 60_000, b"result", 0)

@@ -139,6 +139,31 @@ def test_numbers_that_nobody_moves_are_bounded(store: Store, line: Line, redis: 
     assert totals(store) == {"x": {"enqueued": len(stuffed)}, OTHERS: {"enqueued": 2}}
 
 
+def test_a_name_that_is_no_text_is_moved_to_those_of_others(store: Store, line: Line) -> None:
+    strange = b"\x95\x01\xa2\xff\xfe\x90\x80\x80"
+    line.run(enqueue.enqueue_many("mail", [("one", strange), ("two", call("a"))]))
+    assert totals(store) == {OTHERS: {"enqueued": 1}, "a": {"enqueued": 1}}
+    assert roll(store) == set()
+    assert store.run(numbers.fresh("mail")).counts == ()
+    assert totals(store) == {OTHERS: {"enqueued": 1}, "a": {"enqueued": 1}}
+
+
+def test_thousands_of_names_are_shown_together_and_moved_in_small_steps(
+    store: Store, line: Line, redis: Redis
+) -> None:
+    stuffed: dict[Any, Any] = {f"1000 e job-{at:04}": 1 for at in range(7999)}
+    redis.hset(keys.tally("mail"), mapping=stuffed)
+    before = totals(store)
+    assert len(before) == MOST_JOBS + 1
+    full = roll(store)
+    assert totals(store) == before
+    ops = numbers.roll("mail", store.run(numbers.fresh("mail")).counts, full)
+    assert max(len(op.words) for op in ops) < 1100
+    assert {job for op in ops for job in store.run(op)} == set()
+    assert store.run(numbers.fresh("mail")).counts == ()
+    assert totals(store) == before
+
+
 def test_strange_keys_keep_no_job_from_its_way(store: Store, line: Line, redis: Redis) -> None:
     attempt = line.start("a")
     for key in (keys.tally("mail"), keys.totals("mail")):

@@ -18,6 +18,11 @@ HOURS_MS: Final = 31 * 86_400_000
 
 #: Rows that one script fills: under a millisecond or two.
 MOST_ROWS: Final = 20
+#: Numbers that one script moves: a millisecond or two, and fewer than Lua can unpack.
+_MOST_NAMES: Final = 1000
+
+#: The minute and the job function of a row, and the names of numbers that are moved into it.
+_Row = tuple[tuple[int, str], list[bytes]]
 
 #: How often numbers were moved into rows, among the numbers that are in none.
 _MOVED: Final = b"#"
@@ -93,15 +98,24 @@ def roll(
     Returns:
         The ops; each answers for which job functions there was no room.
     """
-    rows: defaultdict[tuple[int, str], list[str]] = defaultdict(list)
+    rows: defaultdict[tuple[int, str], list[bytes]] = defaultdict(list)
     for one in counts:
         job = OTHERS if one.job in full else one.job
         rows[one.minute, job].append(one.name)
-    every = sorted(rows.items())
-    return [_roll(queue, every[at : at + MOST_ROWS]) for at in range(0, len(every), MOST_ROWS)]
+    ops: list[list[_Row]] = []
+    size = _MOST_NAMES
+    for row, every in sorted(rows.items()):
+        for at in range(0, len(every), _MOST_NAMES):
+            names = every[at : at + _MOST_NAMES]
+            if size + len(names) > _MOST_NAMES or len(ops[-1]) == MOST_ROWS:
+                ops.append([])
+                size = 0
+            ops[-1].append((row, names))
+            size += len(names)
+    return [_roll(queue, some) for some in ops]
 
 
-def _roll(queue: str, rows: Sequence[tuple[tuple[int, str], list[str]]]) -> Op[frozenset[str]]:
+def _roll(queue: str, rows: Sequence[_Row]) -> Op[frozenset[str]]:
     every = [keys.tally(queue), keys.totals(queue)]
     args: list[Word] = [MOST_JOBS, MINUTES_MS, HOURS_MS]
     for (minute, job), names in rows:
