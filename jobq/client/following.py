@@ -53,8 +53,8 @@ class Place(Generic[T]):
     """
 
     def __init__(self, job_id: str, after: str, now: float) -> None:
-        self.after = after
-        self.over = False
+        self.after: str = after
+        self.over: bool = False
         self._job_id = job_id
         self._look_at = now
         self._pause = LOOK_EVERY

@@ -220,7 +220,8 @@ class Numbers:
         answers: Answers = []
         for at in range(0, len(asked), _MOST):
             some = [op for _, op in asked[at : at + _MOST]]
-            answers += self._read(some, [{}] * len(some))
+            empty: list[dict[int, Counts]] = [{} for _ in some]
+            answers += self._read(some, empty)
         return answers
 
     def _read(self, ops: Sequence[AnyOp], nothing: Sequence[object]) -> Answers:

@@ -196,7 +196,7 @@ class PacedRetry:
         for queue in dict.fromkeys(one.queue for one in some):
             here = [one for one in some if one.queue == queue]
             places = self._store.run(inspect.places(queue, [one.job_id for one in here]))
-            moved = []
+            moved: list[_Watched] = []
             for one, place in zip(here, places, strict=True):
                 if place in _FIRST:
                     self._watched.append(one)

@@ -46,7 +46,7 @@ class CallRow:
     problem: str = ""
     raw: bytes = b""
     signed_by: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Final
+from typing import Final, cast
 
 from jobq.client.numbers import Kind, Numbers, Point
 from jobq.client.rows import QueueRow, moment, pause_row
@@ -224,7 +224,7 @@ def _with_rates(store: Store, readings: Sequence[Reading]) -> list[Reading]:
     now = moment(readings[0].counted.now_ms)
     since = now.replace(second=0, microsecond=0) - timedelta(minutes=MINUTES - 1)
     numbers = Numbers(store)
-    found = []
+    found: list[Reading] = []
     for one in readings:
         ready = max(0, one.counted.ready - one.counted.held)
         paused = one.is_paused
@@ -277,7 +277,7 @@ def _state(one: Reading) -> QueueState:
 
 
 def _worker(row: WorkerRow, now: datetime) -> WorkerSeen:
-    state: WorkerState = next((one for one in WORKER_STATES if one == row.state), "running")
+    state = cast("WorkerState", row.state if row.state in WORKER_STATES else "running")
     if (now - row.seen_at).total_seconds() >= SILENT:
         state = "silent"
     return WorkerSeen(

@@ -137,6 +137,8 @@ def read_line(line: str, codec: Codec) -> Found:
             return _found(job_id, queue, cast("dict[str, object]", parts), codec)
         case {"id": str(), "queue": str(), "exact": None}:
             raise NotALetter(_LEFT_OUT)
+        case _:
+            pass
     raise NotALetter("it is no dead letter as `jobq dlq export` writes them")
 
 

@@ -121,7 +121,7 @@ class Walk:
         ops = [inspect.letter(place.source.queue, place.entry) for place in missing]
         answers = self._store.run_each(ops)
         read = dict(zip(missing, answers, strict=True))
-        found = []
+        found: list[tuple[Source, DeadEntry]] = []
         for place in places:
             dead = [place.dead] if place.dead is not None else read[place]
             found += [(place.source, one) for one in dead]

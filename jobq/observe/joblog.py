@@ -14,9 +14,17 @@ class JobLogHandler(logging.Handler):
     `JobHandle.logs` and ``jobq job logs``.
     """
 
-    def createLock(self) -> None:  # noqa: N802  as logging calls it
-        """Have no lock: a job that is ended while it holds it would leave it locked for ever."""
-        self.lock = None
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Do what every handler does, but for its lock.
+
+        A job that is ended while it holds that would leave it locked for ever.
+        """
+        passed: object = self.filter(record)
+        if not passed:
+            return False
+        # From Python 3.12 on a filter may return another record.
+        self.emit(passed if isinstance(passed, logging.LogRecord) else record)
+        return True
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep a line, if a job runs here."""

@@ -93,8 +93,8 @@ class Inside:
     def __init__(
         self, still_mine: "Callable[[Item], bool]", courier: Courier | None = None
     ) -> None:
-        self.still_mine = still_mine
-        self.courier = courier
+        self.still_mine: Callable[[Item], bool] = still_mine
+        self.courier: Courier | None = courier
         self._process = os.getpid()
 
     def of(self, item: "Item", job_id: bytes, redact: Callable[[str], str]) -> "Report":
@@ -140,9 +140,9 @@ class Report:
         redact: Callable[[str], str],
         still_mine: "Callable[[Item], bool]",
     ) -> None:
-        self.still_mine = still_mine
-        self.lost = False
-        self.refusal = ""
+        self.still_mine: Callable[[Item], bool] = still_mine
+        self.lost: bool = False
+        self.refusal: str = ""
         self._courier = courier
         self._item = item
         self._attempt = attempt

@@ -53,6 +53,13 @@ def test_what_is_no_pace_is_refused(run: Run, redis_url: str, words: tuple[str, 
     assert words[0] in ran.err
 
 
+@pytest.mark.timeout(40)
+def test_nothing_is_waited_for_after_the_last_one(run: Run, undertaker: Undertaker) -> None:
+    undertaker.dead("shop.send", 1)
+    ran = run("dlq", "retry", "--all", "--rate", "1/min", "--yes")
+    assert (ran.code, ran.out) == (0, "1 dead letter retried.\n")
+
+
 def test_at_a_rate(run: Run, undertaker: Undertaker) -> None:
     for n in range(25):
         undertaker.dead("shop.send", n, queue="mail" if n % 2 else "bulk")

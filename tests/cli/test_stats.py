@@ -58,3 +58,15 @@ def test_rows_by_job_function_minute_and_hour(run: Run, app: JobQ, redis: Redis)
     assert run("stats", "--job", "shop.none").code == 3
     assert run("stats", "--by", "minute", "--last", "2d").code == 2
     assert run("stats", "--last", "31d").code == 2
+
+
+def test_on_a_narrow_terminal_times_stand_below(
+    run: Run, app: JobQ, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app.send("shop.mail_of_the_day")
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run("stats").out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert lines[0].split() == ["QUEUE", "JOB", "ENQUEUED", "SUCCEEDED", "FAILED"]
+    assert lines[2] == ""
+    assert lines[3].split()[:4] == ["QUEUE", "JOB", "WAIT", "P50"]

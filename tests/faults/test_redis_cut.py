@@ -3,13 +3,13 @@
 import asyncio
 import random
 import time
+from importlib import import_module
 
 import pytest
 
 from jobq import JobQ
 from jobq.errors import DuplicateJob, StoreUnavailable
 from jobq.store import keys
-from jobq.store.ops import fetch, settle
 from jobq.store.wire import Script
 from tests.faults.conftest import Fault
 from tests.faults.field import Field, jobs_of, said
@@ -24,8 +24,9 @@ KINDS = pytest.mark.parametrize("kind", ["sync", pytest.param("async", marks=pyt
 
 
 def sha(script: str) -> str:
-    assert fetch and settle  # they make their scripts known
-    return next(one.sha for one in Script.every if one.name == script)
+    import_module("jobq.store.ops.settle")  # makes its scripts known
+    names = {one.name: one.sha for one in Script.every}
+    return names[script]
 
 
 def arm(proxy: Proxy, how: str, word: str, skip: int = 0) -> Break:

@@ -4,6 +4,7 @@ import ast
 import json
 import logging
 import re
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -276,4 +277,12 @@ def test_the_end_of_the_time_of_a_job_is_not_lost_in_a_handler(kept: bool) -> No
 
 def test_a_job_that_is_ended_as_it_logs_leaves_no_lock_behind() -> None:
     # Of logging's own handlers it would, between the lock and the block that gives it back.
-    assert JobLogHandler().lock is None
+    handler = JobLogHandler()
+    left = threading.Thread(target=handler.acquire)
+    left.start()
+    left.join()
+    record = logging.LogRecord("shop", logging.INFO, "", 0, "said", (), None)
+    logging_thread = threading.Thread(target=handler.handle, args=(record,), daemon=True)
+    logging_thread.start()
+    logging_thread.join(10)
+    assert not logging_thread.is_alive()

@@ -77,7 +77,7 @@ class Doctor:
         if isinstance(rights, StoreError):
             yield unasked("rights", str(rights))
             return
-        missing = rights.missing
+        missing: frozenset[str] = rights.missing
         if rights.denied is None:
             known = ask(self._store, diagnose.known())
             missing = frozenset() if isinstance(known, StoreError) else known
@@ -91,7 +91,7 @@ class Doctor:
 
     def _skew(self) -> float:
         """Return how many seconds this host is behind Redis, as the best of some looks tells."""
-        looks = []
+        looks: list[tuple[float, float]] = []
         for _ in range(3):
             began, here = self._clock.monotonic(), self._clock.time()
             there = self._store.run(upkeep.time_ms()) / 1000

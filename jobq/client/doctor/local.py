@@ -18,7 +18,7 @@ _MOUNTS = Path("/proc/self/mounts")
 
 def installed(names: Iterable[str]) -> dict[str, str]:
     """Return the versions of libraries; empty: not installed."""
-    found = {}
+    found: dict[str, str] = {}
     for name in names:
         try:
             found[name] = metadata.version(name)

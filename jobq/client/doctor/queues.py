@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 from jobq.client.together import ask_all
 from jobq.client.worker_rows import WorkerRow
@@ -17,6 +17,7 @@ from jobq.store import keys, keyspace
 from jobq.store.keys import PARKED
 from jobq.store.ops import ahead, diagnose, inspect, pause, schedules, upkeep
 from jobq.store.ops.diagnose import Entry, Group
+from jobq.store.ops.upkeep import Consumer
 from jobq.store.sync import Store
 from jobq.store.wire import AnyOp
 
@@ -32,8 +33,8 @@ class _Look:
     counted: inspect.Counted
     workers: list[WorkerRow]
     answers: Mapping[str, object]
-    skipped: dict[str, int] = field(default_factory=dict)
-    strangers: set[str] = field(default_factory=set)
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
+    strangers: set[str] = field(default_factory=set[str])
 
     def get(self, what: str) -> object:
         """Return an answer; None where Redis refused."""
@@ -118,11 +119,12 @@ def _second_round(store: Store, chosen: Sequence[_Look]) -> None:
     for at, (one, line, entries, last) in enumerate(asked):
         places, pending, waiting = answers[3 * at : 3 * at + 3]
         if isinstance(places, list) and isinstance(pending, frozenset) and last:
+            found = cast("list[str]", places)
             one.skipped[keys.jobs(line)] = sum(
                 _position(entry.id) <= _position(last)
                 and entry.id not in pending
                 and where == letter_of(line) + entry.id
-                for entry, where in zip(entries, places, strict=True)
+                for entry, where in zip(entries, found, strict=True)
             )
         known = {job for worker in one.workers for job in worker.jobs}
         for entry in _entries(waiting):
@@ -169,7 +171,8 @@ def _line(one: _Look, stream: str) -> Line:
 def _holders(one: _Look) -> Iterator[Holder]:
     for stream in _streams(one.name):
         found = one.get(f"consumers {stream}")
-        for consumer in found if isinstance(found, list) else ():
+        consumers = cast("list[Consumer]", found) if isinstance(found, list) else []
+        for consumer in consumers:
             if consumer.pending and consumer.name != PARKED:
                 yield Holder(consumer.name, consumer.pending, consumer.idle / 1000)
 
@@ -183,7 +186,7 @@ def _streams(name: str) -> tuple[str, ...]:
 
 
 def _entries(answer: object) -> list[Entry]:
-    return answer if isinstance(answer, list) else []
+    return cast("list[Entry]", answer) if isinstance(answer, list) else []
 
 
 def _position(entry: str) -> tuple[int, int]:
