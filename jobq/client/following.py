@@ -228,7 +228,8 @@ class Parts:
     """
 
     def __init__(self, job_id: str, codec: Codec, after: str | None) -> None:
-        self.entry, attempt, number = ("", 0, 0) if after is None else position(after)
+        entry, attempt, number = ("", 0, 0) if after is None else position(after)
+        self.entry: str = entry
         self._last = attempt, number
         self._job_id = job_id
         self._codec = codec

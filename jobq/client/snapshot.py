@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Final, cast
+from typing import Final
 
 from jobq.client.numbers import Kind, Numbers, Point
 from jobq.client.rows import QueueRow, moment, pause_row
@@ -277,7 +277,8 @@ def _state(one: Reading) -> QueueState:
 
 
 def _worker(row: WorkerRow, now: datetime) -> WorkerSeen:
-    state = cast("WorkerState", row.state if row.state in WORKER_STATES else "running")
+    known: dict[str, WorkerState] = {state: state for state in WORKER_STATES}
+    state = known.get(row.state, "running")
     if (now - row.seen_at).total_seconds() >= SILENT:
         state = "silent"
     return WorkerSeen(

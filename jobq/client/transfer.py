@@ -133,10 +133,12 @@ def read_line(line: str, codec: Codec) -> Found:
     except (ValueError, RecursionError):
         raise NotALetter("it is not JSON") from None
     match row:
-        case {"id": str(job_id), "queue": str(queue), "exact": dict(parts)}:
-            return _found(job_id, queue, cast("dict[str, object]", parts), codec)
         case {"id": str(), "queue": str(), "exact": None}:
             raise NotALetter(_LEFT_OUT)
+        case {"id": str(job_id), "queue": str(queue)}:
+            exact = cast("dict[str, object]", row).get("exact")
+            if isinstance(exact, dict):
+                return _found(job_id, queue, cast("dict[str, object]", exact), codec)
         case _:
             pass
     raise NotALetter("it is no dead letter as `jobq dlq export` writes them")

@@ -72,9 +72,6 @@ class Attempts:
         self._get = registry.get_plain
         self._stopped = Stopped()
         self._end = Endings(consumer, now_ms)
-        #: For a job whose cancel was asked for, and for one that was not started.
-        self.cancelled = self._end.cancelled
-        self.give_back = self._end.give_back
 
     def tell(self, listener: "Listener | None") -> None:
         """Let somebody hear of failures, from now on."""
@@ -186,6 +183,18 @@ class Attempts:
             )
             return self._end.told(op, delivery, outcome.error, error)
         return self._end.bury(delivery, outcome, history, error)
+
+    def cancelled(self, delivery: Delivery) -> Op[bool]:
+        """Return the op that ends a job whose cancel was asked for."""
+        return self._end.cancelled(delivery)
+
+    def give_back(self, delivery: Delivery, *, delay: float = 0.0) -> Op[bool]:
+        """Return the op that gives back a delivery that was not started: nothing is counted.
+
+        Args:
+            delay: seconds until it may be taken again.
+        """
+        return self._end.give_back(delivery, delay=delay)
 
     def _special(
         self, delivery: Delivery, name: str, headers: Mapping[str, object]

@@ -12,6 +12,7 @@ from jobq.core.doctor.queue import Holder, Line, Shape, Tick
 from jobq.core.head import read_head
 from jobq.core.lines import letter_of, lines_of
 from jobq.core.numbers import ms_of
+from jobq.core.pauses import PauseRecord
 from jobq.errors import StoreDenied, StoreError
 from jobq.store import keys, keyspace
 from jobq.store.keys import PARKED
@@ -153,7 +154,7 @@ def _shape(one: _Look, now_ms: int) -> Shape:
         lines=[_line(one, stream) for stream in _streams(one.name)],
         holders=list(_holders(one)),
         ticks=[Tick(row.name, _late(row, now_ms), row.problem) for row in rows],
-        pauses=pauses if isinstance(pauses, list | tuple) else (),
+        pauses=cast("tuple[PauseRecord, ...]", pauses) if isinstance(pauses, tuple) else (),
         ahead=(max(newest, default=0) - now_ms) / 1000,
         now_ms=now_ms,
     )
