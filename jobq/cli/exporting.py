@@ -5,24 +5,8 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
-import click
-
 from jobq.errors import ConfigError
-from jobq.observe.listening import address_of, host_and_port, listen
-
-
-def address(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
-    """Check the address of an option.
-
-    Raises:
-        click.BadParameter: it is no HOST:PORT.
-    """
-    if value is not None:
-        try:
-            host_and_port(value)
-        except ConfigError as error:
-            raise click.BadParameter(str(error)) from None
-    return value
+from jobq.observe.listening import address_of, listen
 
 
 class Exporting:

@@ -10,7 +10,7 @@ from typing import Final
 
 import click
 
-from jobq.cli.exporting import address
+from jobq.cli.addresses import address
 from jobq.cli.opening import PATIENCE, open_app
 from jobq.cli.options import redis_options
 from jobq.cli.output import say

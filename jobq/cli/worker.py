@@ -4,9 +4,10 @@ import os
 
 import click
 
+from jobq.cli.addresses import address
 from jobq.cli.discovery import find
 from jobq.cli.exits import report
-from jobq.cli.exporting import Exporting, address, exporting
+from jobq.cli.exporting import Exporting, exporting
 from jobq.cli.finishing import finishing
 from jobq.cli.options import app_option, byte_size, duration
 from jobq.cli.weights import WeightedQueue, queues_and_weights, told

@@ -24,9 +24,10 @@ from jobq.core.registry import Registry
 from jobq.core.signing import without_keys
 from jobq.core.tally import FAILED
 from jobq.errors import CallTooNew, CallUnreadable, JobInterrupted
-from jobq.runtime.delivery import Delivery, Finished, Item
+from jobq.runtime.delivery import Delivery, Finished
 from jobq.runtime.describe import describe, kind_of, one_line, redacted, text
 from jobq.runtime.endings import Endings
+from jobq.runtime.item import Item
 from jobq.runtime.paused import set_aside
 from jobq.store.ops import settle
 from jobq.store.wire import Op

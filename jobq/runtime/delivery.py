@@ -18,12 +18,8 @@ from jobq.core.tally import NO_SPAN, Span
 from jobq.errors import CallUnreadable, JobqError
 from jobq.runtime.describe import enqueued_ms, text
 from jobq.runtime.inside import ENDED, Inside, Report
+from jobq.runtime.item import Item
 from jobq.store.ops import fetch
-
-#: An entry that this worker holds, not yet read: its line (in ``retries`` its queue), itself, its
-#: fields, its delivery count (0 in a line), its history in ``retries``, its place on the board. A
-#: bare tuple: one is made for each job.
-Item = tuple[str, bytes, list[bytes] | None, int, bytes | None, int]
 
 #: A first attempt that succeeded: a `jobq.store.ops.settle.Done`, then its job function, since when
 #: it could be started (Redis time in ms, perhaps as the id of an entry), and when it ran.

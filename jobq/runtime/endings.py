@@ -17,8 +17,9 @@ from jobq.core.registry import Definition
 from jobq.core.signing import inner
 from jobq.core.tally import FAILED, NO_SPAN, SNOOZED, counted_as
 from jobq.errors import CallUnreadable, CallUntrusted
-from jobq.runtime.delivery import Delivery, Item, redactor_of
+from jobq.runtime.delivery import Delivery, redactor_of
 from jobq.runtime.describe import is_job_id, one_line, text
+from jobq.runtime.item import Item
 from jobq.store.ops import fetch, settle
 from jobq.store.ops.settle import Attempt
 from jobq.store.wire import Op

@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 from jobq.core.codec import Codec
 from jobq.core.reports import (
@@ -27,12 +27,10 @@ from jobq.core.reports import (
 from jobq.core.signing import Signer
 from jobq.errors import AttemptLost, CallTooLarge, JobqError, ReportTooLarge, StoreError
 from jobq.runtime.answers import Answer, drain, wait, wait_async
+from jobq.runtime.item import Item
 from jobq.store.ops.reports import Batch, checkpoint, report
 from jobq.store.ops.settle import Attempt
 from jobq.store.wire import Op
-
-if TYPE_CHECKING:
-    from jobq.runtime.delivery import Item
 
 T = TypeVar("T")
 
@@ -69,14 +67,14 @@ class Courier(Protocol):
     def ask(self, op: Op[T], answer: Answer) -> None:
         """Run an op that reads."""
 
-    def open(self, item: "Item", make: "Callable[[str], Report]") -> "Report":
+    def open(self, item: Item, make: "Callable[[str], Report]") -> "Report":
         """Return the report of an attempt, the same each time.
 
         Args:
             make: makes it, given its name.
         """
 
-    def forget(self, item: "Item") -> None:
+    def forget(self, item: Item) -> None:
         """Forget the report of an attempt."""
 
 
@@ -90,14 +88,12 @@ class Inside:
 
     __slots__ = ("_process", "courier", "still_mine")
 
-    def __init__(
-        self, still_mine: "Callable[[Item], bool]", courier: Courier | None = None
-    ) -> None:
+    def __init__(self, still_mine: Callable[[Item], bool], courier: Courier | None = None) -> None:
         self.still_mine: Callable[[Item], bool] = still_mine
         self.courier: Courier | None = courier
         self._process = os.getpid()
 
-    def of(self, item: "Item", job_id: bytes, redact: Callable[[str], str]) -> "Report":
+    def of(self, item: Item, job_id: bytes, redact: Callable[[str], str]) -> "Report":
         """Return the report of an attempt.
 
         Args:
@@ -134,11 +130,11 @@ class Report:
     def __init__(
         self,
         courier: Courier,
-        item: "Item",
+        item: Item,
         attempt: Attempt,
         name: str,
         redact: Callable[[str], str],
-        still_mine: "Callable[[Item], bool]",
+        still_mine: Callable[[Item], bool],
     ) -> None:
         self.still_mine: Callable[[Item], bool] = still_mine
         self.lost: bool = False

@@ -10,8 +10,8 @@ from jobq.core.lines import HIGH, LOW, RETRIED, letter_of, line_of, lines_of, qu
 from jobq.core.tally import counted_as
 from jobq.errors import StoreError
 from jobq.runtime.board import HIGH_USED, LOW_USED, Board
-from jobq.runtime.delivery import Item
 from jobq.runtime.fairness import Turns
+from jobq.runtime.item import Item
 from jobq.runtime.outbox import Outbox
 from jobq.runtime.paused import Paused
 from jobq.store import keys

@@ -10,8 +10,8 @@ from typing import Final
 from jobq.core.clock import Clock
 from jobq.core.lines import RETRIED, letter_of, lines_of
 from jobq.runtime.board import CANCEL, LOST, Board, note_name
-from jobq.runtime.delivery import Item
 from jobq.runtime.inside import Inside
+from jobq.runtime.item import Item
 
 #: Seconds that a job is looked for, whose cancel was asked for.
 LOOK: Final = 1.0

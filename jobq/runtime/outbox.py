@@ -9,7 +9,8 @@ from jobq.core import tally
 from jobq.core.lines import lines_of, queue_of
 from jobq.errors import StoreError
 from jobq.runtime.board import Board
-from jobq.runtime.delivery import Finished, Item
+from jobq.runtime.delivery import Finished
+from jobq.runtime.item import Item
 from jobq.store.ops import settle
 from jobq.store.ops.settle import AGAIN
 from jobq.store.wire import Answers, AnyOp, Op

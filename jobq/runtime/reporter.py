@@ -20,9 +20,9 @@ from jobq.core.codec import Codec
 from jobq.core.signing import Signer
 from jobq.errors import AttemptLost, JobqError, StoreError, StoreUnavailable
 from jobq.runtime.answers import Answer
-from jobq.runtime.delivery import Item
 from jobq.runtime.describe import text
 from jobq.runtime.inside import Report
+from jobq.runtime.item import Item
 from jobq.store.connection import Connection
 from jobq.store.wire import Answers, AnyOp, Op
 

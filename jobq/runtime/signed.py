@@ -12,7 +12,8 @@ from jobq.core.registry import Registry
 from jobq.core.signing import Signer
 from jobq.errors import CallTooNew, CallUnreadable, CallUntrusted
 from jobq.runtime.attempts import Attempts
-from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.delivery import Delivery
+from jobq.runtime.item import Item
 from jobq.store.wire import Op
 
 log = logging.getLogger("jobq.worker")

@@ -20,9 +20,10 @@ from jobq.core.job import JobState
 from jobq.core.lines import lines_of, queue_of
 from jobq.errors import JobInterrupted, JobqError, JobTimedOut, StoreError
 from jobq.runtime.board import Board
-from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.delivery import Delivery
 from jobq.runtime.executors.limits import Limits
 from jobq.runtime.inside import Inside
+from jobq.runtime.item import Item
 from jobq.runtime.outbox import counts_of
 from jobq.runtime.reporter import Reporter
 from jobq.runtime.signed import make_attempts

@@ -15,10 +15,11 @@ from jobq.core.history import AttemptRecord, History
 from jobq.core.letter import Letter
 from jobq.errors import Dead, Retry, Snooze
 from jobq.runtime.attempts import Attempts
-from jobq.runtime.delivery import Delivery, Item
+from jobq.runtime.delivery import Delivery
 from jobq.runtime.describe import describe, enqueued_ms, one_line
 from jobq.runtime.endings import UNKNOWN_LIMIT
 from jobq.runtime.inside import Inside
+from jobq.runtime.item import Item
 from jobq.store.wire import Op
 
 CODEC = Codec()

@@ -1,7 +1,7 @@
 """What is remembered of notes."""
 
 from jobq.runtime.board import CANCEL, LOST, Board, note_name
-from jobq.runtime.delivery import Item
+from jobq.runtime.item import Item
 from jobq.runtime.notes import LOOK, Notes
 
 

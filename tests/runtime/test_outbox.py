@@ -6,7 +6,7 @@ import pytest
 
 from jobq.errors import StoreError
 from jobq.runtime.board import Board
-from jobq.runtime.delivery import Item
+from jobq.runtime.item import Item
 from jobq.runtime.outbox import MOST, Outbox
 from jobq.store.ops import settle
 from jobq.store.wire import Op
