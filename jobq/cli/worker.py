@@ -1,5 +1,6 @@
 """`jobq worker`: run the jobs of an app."""
 
+import logging
 import os
 
 import click
@@ -159,7 +160,7 @@ def worker(  # noqa: PLR0913, PLR0917  one parameter for each option
         found = find(app)
         settle_logs()
         if log_args or verbose:
-            log_jobs(found.app, arguments=log_args, returns=verbose)
+            log_jobs(found.app, arguments=log_args, returns=logging.DEBUG if verbose else None)
         return found.app, found.name
 
     return Supervisor(

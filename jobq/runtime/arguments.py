@@ -1,7 +1,7 @@
 """Each job in the log, for those who ask: ``jobq worker --log-args`` and ``--verbose``."""
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from inspect import iscoroutinefunction
 from reprlib import Repr
@@ -20,6 +20,8 @@ from jobq.runtime.delivery import Delivery
 
 log = logging.getLogger("jobq.worker")
 
+_RAN: Final = "ran job=%s name=%s attempt=%d took=%.4fs"
+
 #: Characters of the arguments of one job that are logged.
 MOST_SHOWN: Final = 2000
 
@@ -30,7 +32,12 @@ _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozens
 
 
 def log_jobs(
-    app: Application, *, arguments: bool, returns: bool, clock: Clock = SystemClock()
+    app: Application,
+    *,
+    arguments: bool,
+    returns: int | None,
+    after: Callable[[], None] = lambda: None,
+    clock: Clock = SystemClock(),
 ) -> None:
     """Log jobs of this app, each when it starts and when it has returned.
 
@@ -39,7 +46,8 @@ def log_jobs(
     Args:
         arguments: log each start, with what the job was called with; sensitive arguments are
             redacted, see `jobq.core.marks`.
-        returns: log each return, as a debug message.
+        returns: the level at which each return is logged, INFO or DEBUG; None: it is not.
+        after: called when a job has ended, in whatever way, where it ran.
     """
     middleware, codec = app.hooks.around_run, app.codec
 
@@ -51,9 +59,11 @@ def log_jobs(
         return delivery, clock.monotonic()
 
     def returned(delivery: Delivery, began: float) -> None:
-        if returns:
-            took = clock.monotonic() - began
-            log.debug("ran job=%s name=%s attempt=%d took=%.4fs", *delivery.named, took)
+        took = clock.monotonic() - began
+        if returns == logging.INFO:
+            log.info(_RAN, *delivery.named, took)
+        elif returns is not None:
+            log.debug(_RAN, *delivery.named, took)
 
     def wrap(function: Function) -> Function:
         inside = around(function, middleware)
@@ -61,14 +71,20 @@ def log_jobs(
         @wraps(function)
         def run(*args: object, **kwargs: object) -> object:
             started = starts()
-            value = inside(*args, **kwargs)
+            try:
+                value = inside(*args, **kwargs)
+            finally:
+                after()
             returned(*started)
             return value
 
         @wraps(function)
         async def arun(*args: object, **kwargs: object) -> object:
             started = starts()
-            value = await cast("Awaitable[object]", inside(*args, **kwargs))
+            try:
+                value = await cast("Awaitable[object]", inside(*args, **kwargs))
+            finally:
+                after()
             returned(*started)
             return value
 
